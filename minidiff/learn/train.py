@@ -1,0 +1,110 @@
+"""Training as a generator: one step, then a small record; plotting, saving and stopping are the caller's `for` loop.
+
+The randomness of step k is a function of (seed, k) alone. A run that is stopped and resumed therefore draws the same
+batches, times and noise as one that was not, and on a CPU ends in the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minidiff.learn.denoiser import NetworkDenoiser
+from minidiff.learn.loss import simple_loss
+
+Batch = Callable[[torch.Generator], tuple[Tensor, Any]]
+Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """What is known after a step: its number (1 is the first), loss per feature, learning rate, norm of the gradient."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+
+
+@dataclass
+class Training:
+    """All that a run is made of: the denoiser, its running average, the optimiser, and the number of steps done.
+
+    steps: the length of the whole run; the learning rate rises linearly for `warmup` steps and then falls to 0 as a half
+    cosine at `steps`. ema: decay of the average, itself warmed up as min(ema, (1 + k) / (10 + k)).
+    """
+
+    denoiser: NetworkDenoiser
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 200
+    ema_decay: float = 0.999
+    seed: int = 0
+    step: int = 0
+    ema: nn.Module = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be >= 1; got {self.steps}")
+        self.ema = copy.deepcopy(self.denoiser.network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.denoiser.network.parameters(), lr=self.lr, weight_decay=0.0)
+
+    def averaged(self) -> NetworkDenoiser:
+        """The denoiser with the averaged weights: the one to sample from, evaluate and publish."""
+        return NetworkDenoiser(self.ema, self.denoiser.schedule, self.denoiser.kind)
+
+    def lr_at(self, k: int) -> float:
+        """Learning rate of step k (1 is the first): linear warm-up, then a half cosine to 0 at `steps`."""
+        rise = min(1.0, k / max(1, self.warmup))
+        return self.lr * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, (k - 1) / self.steps)))
+
+
+def fit(training: Training, batch: Batch, loss: Loss = simple_loss, clip: float = 1.0) -> Iterator[TrainStep]:
+    """Algorithm 1 of DDPM, from training.step to training.steps; yields a TrainStep after each completed step.
+
+    batch(generator) -> (x_0, cond): draws a batch with the generator it is given. loss(denoiser, x_0, t, eps, cond) -> (B,).
+    t is uniform on 1..T, both ends included. The gradient's norm is cut at `clip`. Raises FloatingPointError when the loss
+    is not finite: the weights of the last good step are kept.
+    """
+    network, schedule = training.denoiser.network, training.denoiser.schedule
+    network.train()
+    while training.step < training.steps:
+        k = training.step + 1
+        rng = step_generator(training.seed, k)
+        x_0, cond = batch(rng)
+        t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=rng)
+        eps = torch.randn(x_0.shape, generator=rng, dtype=x_0.dtype).to(x_0.device)
+        value = loss(training.denoiser, x_0, t, eps, cond).mean() / x_0[0].numel()
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"the loss of step {k} is {value.item()}: try a smaller train.lr, a longer train.warmup, or look for NaN in the data")
+        lr = training.lr_at(k)
+        for group in training.optimizer.param_groups:
+            group["lr"] = lr
+        training.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), clip)
+        training.optimizer.step()
+        ema_update(training.ema, network, min(training.ema_decay, (1 + k) / (10 + k)))
+        training.step = k
+        yield TrainStep(k, value.item(), lr, norm.item())
+
+
+def step_generator(seed: int, k: int) -> torch.Generator:
+    """The generator of step k of the run with this seed; streams of different (seed, k) do not overlap in practice."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + k) * 2_654_435_761 % 2**63)
+
+
+@torch.no_grad()
+def ema_update(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * network, parameter by parameter. Closed form: tests/test_learn.py."""
+    for a, p in zip(average.parameters(), network.parameters(), strict=True):
+        a.lerp_(p, 1 - decay)
+    for a, p in zip(average.buffers(), network.buffers(), strict=True):
+        a.copy_(p)

@@ -1,0 +1,48 @@
+"""A perceptron for points in the plane, told the time: enough for every two-dimensional experiment."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from minidiff.nn.embed import TimeEmbedding
+
+
+class MLP(nn.Module):
+    """network(x_t, t, vector, tokens, image) -> (B, out_dim), for x_t (B, dim); vector (B, vector_dim) is optional.
+
+    Residual layers x + Linear(silu(Linear(silu(x)) + emb(t))), `depth` of them, of the given width.
+    """
+
+    def __init__(self, dim: int = 2, out_dim: int = 2, width: int = 128, depth: int = 3, vector_dim: int = 0) -> None:
+        super().__init__()
+        self.dim, self.vector_dim = dim, vector_dim
+        self.time = TimeEmbedding(width)
+        self.vector = nn.Linear(vector_dim, width) if vector_dim else None
+        self.first = nn.Linear(dim, width)
+        self.inner = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
+        self.outer = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
+        self.last = nn.Linear(width, out_dim)
+        self.act = nn.SiLU()
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None, image: Tensor | None = None
+    ) -> Tensor:
+        if x_t.ndim != 2 or x_t.shape[1] != self.dim:
+            raise ValueError(f"x_t must be (B, {self.dim}); got {tuple(x_t.shape)}")
+        if tokens is not None or image is not None or (vector is None) != (self.vector_dim == 0):
+            raise ValueError(f"this network takes a vector of width {self.vector_dim} (0: none), no tokens and no image")
+        emb = self.time(t)
+        if self.vector is not None and vector is not None:
+            emb = emb + self.vector(vector)
+        h = self.first(x_t)
+        for inner, outer in zip(self.inner, self.outer, strict=True):
+            h = h + outer(self.act(inner(self.act(h)) + emb))
+        return self.last(self.act(h))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """The number of trainable numbers in a network."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+__all__ = ["MLP", "count_parameters"]

@@ -1,0 +1,112 @@
+"""The U-Net: down to a coarse map that sees everything, up again, with the fine details handed across.
+
+Source: Ronneberger et al. 2015; as a denoiser Ho et al. 2020, appendix B. It differs from theirs in size, and in the
+`patch`: the picture is first folded into patch x patch tiles (28 x 28 x 1 -> 14 x 14 x 4 for patch = 2), so that the
+most expensive stage works at half resolution. On two CPU cores this is what makes training in minutes possible.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidiff.nn.attention import SelfAttention
+from minidiff.nn.blocks import Downsample, ResBlock, Upsample
+from minidiff.nn.embed import TimeEmbedding
+
+
+class Stage(nn.Module):
+    """One residual block, followed by self-attention where asked for."""
+
+    def __init__(self, c_in: int, c_out: int, emb_dim: int, attend: bool) -> None:
+        super().__init__()
+        self.block = ResBlock(c_in, c_out, emb_dim)
+        self.attend = SelfAttention(c_out) if attend else nn.Identity()
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        return self.attend(self.block(x, emb))
+
+
+class UNet(nn.Module):
+    """network(x_t, t, vector, tokens, image) -> (B, out_channels, H, W).
+
+    channels: width of each resolution, finest first; the map halves between them.
+    blocks: residual blocks per resolution on the way down (one more on the way up).
+    attention: for each resolution, whether its blocks are followed by self-attention.
+    vector_dim: width of a condition added to the time embedding (0: none). image_channels: channels of a picture
+    joined to the input (0: none). H and W must be multiples of patch * 2^(len(channels) - 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: tuple[int, ...] = (48, 96),
+        blocks: int = 2,
+        attention: tuple[bool, ...] = (False, True),
+        patch: int = 2,
+        vector_dim: int = 0,
+        image_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        if len(channels) != len(attention):
+            raise ValueError(f"channels and attention speak of the same resolutions; got {len(channels)} and {len(attention)} entries")
+        self.patch, self.vector_dim, self.image_channels = patch, vector_dim, image_channels
+        self.multiple = patch * 2 ** (len(channels) - 1)
+        emb = 4 * channels[0]
+        self.time = TimeEmbedding(emb)
+        self.vector = nn.Linear(vector_dim, emb) if vector_dim else None
+        self.first = nn.Conv2d((in_channels + image_channels) * patch**2, channels[0], 3, padding=1)
+
+        self.down = nn.ModuleList()
+        widths, c = [channels[0]], channels[0]
+        for i, c_out in enumerate(channels):
+            for _ in range(blocks):
+                self.down.append(Stage(c, c_out, emb, attention[i]))
+                c = c_out
+                widths.append(c)
+            if i < len(channels) - 1:
+                self.down.append(Downsample(c))
+                widths.append(c)
+        self.middle = nn.ModuleList([Stage(c, c, emb, attention[-1]), Stage(c, c, emb, False)])
+        self.up = nn.ModuleList()
+        for i, c_out in reversed(list(enumerate(channels))):
+            for _ in range(blocks + 1):
+                self.up.append(Stage(c + widths.pop(), c_out, emb, attention[i]))
+                c = c_out
+            if i > 0:
+                self.up.append(Upsample(c))
+        self.norm = nn.GroupNorm(8, c)
+        self.last = nn.Conv2d(c, out_channels * patch**2, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None, image: Tensor | None = None
+    ) -> Tensor:
+        self._check(x_t, vector, tokens, image)
+        emb = self.time(t)
+        if vector is not None and self.vector is not None:
+            emb = emb + self.vector(vector)
+        x = x_t if image is None else torch.cat([x_t, image], dim=1)
+        h = self.first(F.pixel_unshuffle(x, self.patch))
+        skips = [h]
+        for layer in self.down:
+            h = layer(h, emb) if isinstance(layer, Stage) else layer(h)
+            skips.append(h)
+        for layer in self.middle:
+            h = layer(h, emb)
+        for layer in self.up:
+            h = layer(torch.cat([h, skips.pop()], dim=1), emb) if isinstance(layer, Stage) else layer(h)
+        return F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)
+
+    def _check(self, x_t: Tensor, vector: Tensor | None, tokens: Tensor | None, image: Tensor | None) -> None:
+        if x_t.ndim != 4 or x_t.shape[2] % self.multiple or x_t.shape[3] % self.multiple:
+            raise ValueError(f"x_t must be (B, C, H, W) with H and W multiples of {self.multiple}; got {tuple(x_t.shape)}")
+        if (vector is None) != (self.vector_dim == 0):
+            raise ValueError(f"this network takes a vector of width {self.vector_dim} (0: none); got {'none' if vector is None else tuple(vector.shape)}")
+        if (image is None) != (self.image_channels == 0):
+            raise ValueError(f"this network takes an image of {self.image_channels} channels (0: none); got {'none' if image is None else tuple(image.shape)}")
+        if tokens is not None:
+            raise ValueError("this network has no cross-attention, so it takes no tokens")

@@ -1,0 +1,57 @@
+"""The first cell of every notebook: seeds, one thread, one style of figure; and the two profiles."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import matplotlib as mpl
+import numpy as np
+
+T = TypeVar("T")
+
+PROFILES = ("quick", "full")
+COLOURS = ["#2f6db5", "#d1642a", "#3d8f5f", "#8a4fa3", "#b8912b", "#5b6770"]  # readable in print and by the colour-blind
+
+STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+}
+
+
+def profile() -> str:
+    """The profile in force: "quick" (default: what is committed and tested) or "full", from MINIDIFF_PROFILE."""
+    name = os.environ.get("MINIDIFF_PROFILE", "quick")
+    if name not in PROFILES:
+        raise ValueError(f'MINIDIFF_PROFILE must be "quick" or "full"; got {name!r}')
+    return name
+
+
+def budget(quick: T, full: T) -> T:
+    """The size that fits the profile: `steps = budget(quick=300, full=20_000)`."""
+    return quick if profile() == "quick" else full
+
+
+def setup(seed: int = 0) -> np.random.Generator:
+    """Seed everything, set one thread and the figure style; returns the NumPy generator that the notebook draws from."""
+    mpl.rcParams.update(STYLE)
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        torch.manual_seed(seed)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    return np.random.default_rng(seed)

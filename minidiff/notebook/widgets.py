@@ -1,0 +1,1 @@
+"""Sliders over plain functions: `update(**values) -> Figure`."""

@@ -1,0 +1,61 @@
+"""Denoisers around a denoiser. Guidance and clipping wrap; no sampler has a flag for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minidiff.arrays import Array, like
+from minidiff.prediction import Denoiser, Prediction
+from minidiff.schedule import Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """Classifier-free guidance: eps = eps_null + scale * (eps_cond - eps_null).
+
+    **scale = 1 is plain conditional, 0 is unconditional**; Ho & Salimans 2022, Eq. 6, write w = scale - 1. The condition must
+    offer `null()`, the empty condition. Both ends are checked by tests/test_wrappers.py.
+    """
+
+    denoiser: Denoiser
+    scale: float
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.denoiser.schedule
+
+    def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
+        if cond is None:
+            raise ValueError("guidance needs a condition to guide towards; without one call the denoiser itself")
+        with_it, without = self.denoiser(x_t, t, cond), self.denoiser(x_t, t, cond.null())
+        # x_0 is an affine function of eps and the weights sum to 1, so both may be combined the same way.
+        x_0 = without.x_0 + self.scale * (with_it.x_0 - without.x_0)
+        eps = without.eps + self.scale * (with_it.eps - without.eps)
+        return Prediction(x_0, eps, with_it.var_mix)
+
+
+@dataclass(frozen=True, eq=False)
+class Clipped:
+    """Clip the predicted x_0 to [low, high] and re-derive eps = (x_t - signal x_0) / noise, so the two still agree.
+
+    Used when sampling pictures. Inside a bound it is another model: one whose bound can only look better (equations C, 5).
+    """
+
+    denoiser: Denoiser
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high; got {self.low} and {self.high}")
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.denoiser.schedule
+
+    def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
+        pred = self.denoiser(x_t, t, cond)
+        signal, noise = self.schedule.scales(t)
+        x_0 = pred.x_0.clip(self.low, self.high)
+        return Prediction(x_0, (x_t - like(signal, x_t) * x_0) / like(noise, x_t), pred.var_mix)
