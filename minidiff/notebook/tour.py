@@ -1,0 +1,142 @@
+"""`minidiff tour`: verify the equations, train in 2-D and on digits, sample the shipped weights, write one page.
+
+It takes a few minutes on two cores and needs no network. Everything lands in one folder: index.html with its pictures.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from minidiff import Clipped, ddim, last, verify
+from minidiff.learn import TrainStep
+from minidiff.notebook import plots
+from minidiff.notebook.setup import setup
+from minidiff.run import load_classifier, prepare, pretrained
+from minidiff.run.jobs import Job
+from minidiff.run.recipes import find, override
+from minidiff.toy import swirl
+
+DIGIT_STEPS = 300  # about a minute on one core
+
+
+@dataclass
+class Report:
+    """The page as it grows: sections of text and pictures, each with the seconds it took."""
+
+    folder: Path
+    parts: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def section(self, title: str, text: str, figures: dict[str, Figure] | None = None) -> None:
+        """Add a section; figures are saved under their names and closed."""
+        seconds, self.started = time.monotonic() - self.started, time.monotonic()
+        self.parts.append(f"<h2>{html.escape(title)} <small>({seconds:.0f} s)</small></h2>\n<p>{text}</p>")
+        for name, figure in (figures or {}).items():
+            figure.savefig(self.folder / f"{name}.png", dpi=110)
+            plt.close(figure)
+            self.parts.append(f'<img src="{name}.png" alt="{html.escape(title)}">')
+        print(f"   done in {seconds:.0f} s", flush=True)
+
+    def write(self) -> Path:
+        """Write index.html and return its path."""
+        style = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}pre{font-size:12px;overflow:auto}small{color:#777}"
+        page = f"<!doctype html><meta charset=utf-8><title>minidiff: the tour</title><style>{style}</style>\n<h1>minidiff: the tour</h1>\n"
+        path = self.folder / "index.html"
+        path.write_text(page + "\n".join(self.parts) + "\n", encoding="utf-8")
+        return path
+
+
+def equations(report: Report) -> bool:
+    """Section 1: the ledger."""
+    print("1/4 verifying every equation numerically", flush=True)
+    results = verify.run()
+    table = verify.table(results)
+    (report.folder / "equations.txt").write_text(table + "\n", encoding="utf-8")
+    failed = [r for r in results if not r.passed]
+    verdict = "all hold" if not failed else f"<b>{len(failed)} FAILED</b>"
+    text = f"{len(results)} equations and identities computed by two different routes each: {verdict}. Full precision: equations.txt."
+    report.section("Every equation, checked", text + f"<details><summary>The table</summary><pre>{html.escape(table)}</pre></details>")
+    return not failed
+
+
+def plane(report: Report) -> None:
+    """Section 2: a diffusion in the plane, trained here, next to the truth."""
+    print("2/4 training a diffusion model of points in the plane", flush=True)
+    job = prepare(find("toy-swirl"))
+    losses = train(job)
+    rng = torch.Generator().manual_seed(1)
+    denoiser = job.training.averaged()
+    path = [s.x_t for s in ddim(denoiser, torch.randn((2000, 2), generator=rng), denoiser.schedule.times(50))]
+    shown = {"noise, t = 200": path[0], "t = 80": path[30], "t = 20": path[45], "samples, t = 0": path[-1]}
+    truth = swirl().sample(2000, np.random.default_rng(2))
+    text = f"{len(losses)} training steps; final loss per dimension {np.mean(losses[-200:]):.3f}. From noise to samples, and the data on the right."
+    report.section("A diffusion in the plane", text, {"plane": plots.points({**shown, "data": truth}, limit=1.6)})
+
+
+def digits(report: Report) -> None:
+    """Section 3: a DDPM of real digits trained for a minute on the embedded 5,000."""
+    print("3/4 training a DDPM on real digits for about a minute", flush=True)
+    job = prepare(override(find("mnist-ddpm"), [f"train.steps={DIGIT_STEPS}", "train.warmup=50", "train.ema=0.98"]), source="embedded")
+    losses = train(job)
+    x = sample_digits(job.training.averaged(), 32)
+    text = (
+        f"{DIGIT_STEPS} steps of 64 digits from scratch; loss per pixel {np.mean(losses[:20]):.2f} at the start, {np.mean(losses[-50:]):.3f} at the end. "
+        "Strokes appear within a minute; good digits take longer, see below."
+    )
+    report.section("A DDPM of digits, trained here", text, {"digits_trained_here": plots.images(x, columns=16, scale=0.6)})
+
+
+def shipped(report: Report) -> None:
+    """Section 4: the shipped weights, and what an independent classifier thinks of their samples."""
+    print("4/4 sampling the shipped MNIST weights", flush=True)
+    x = sample_digits(pretrained("mnist-ddpm"), 64)
+    sure = torch.softmax(load_classifier()(x), 1).amax(1)
+    text = f"64 samples, 50 DDIM steps. A classifier trained on real digits gives {int((sure > 0.9).sum())} of them a probability above 0.9."
+    report.section("The shipped weights", text, {"digits": plots.images(x, columns=16, scale=0.6)})
+
+
+def train(job: Job) -> list[float]:
+    """Run a job to its end under a progress bar; the losses."""
+    steps: Any = tqdm(job.steps(), total=job.recipe.train.steps, unit="step", disable=None)
+    return [step.loss for step in steps if isinstance(step, TrainStep)]
+
+
+def sample_digits(denoiser: Any, n: int, steps: int = 50, seed: int = 0) -> torch.Tensor:
+    """n digits by deterministic DDIM, x_0 clipped to the range of pixels."""
+    x = torch.randn((n, 1, 28, 28), generator=torch.Generator().manual_seed(seed))
+    return torch.as_tensor(last(ddim(Clipped(denoiser), x, denoiser.schedule.times(steps))))
+
+
+def main() -> int:
+    """The whole tour; exit status 1 if an equation failed."""
+    folder = Path(os.environ.get("MINIDIFF_TOUR_OUT", "out"))
+    folder.mkdir(parents=True, exist_ok=True)
+    setup()
+    start = time.monotonic()
+    report = Report(folder)
+    good = equations(report)
+    plane(report)
+    digits(report)
+    shipped(report)
+    print(f"the tour took {time.monotonic() - start:.0f} s; open {report.write()}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""A notebook in JupyterLab, in a real browser: run it, move its slider, and see figure and readout change.
+
+Asked for by MINIDIFF_LAB=1 (`make test-lab`); needs the extra `lab-test` and a Chromium. MINIDIFF_LAB_SHOT=FILE.png keeps a picture.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "notebooks" / "02_forward_process.ipynb"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+pytestmark = [
+    pytest.mark.skipif(os.environ.get("MINIDIFF_LAB") != "1", reason="opens a browser: asked for with MINIDIFF_LAB=1"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium"),
+]
+
+# Clicking Run > Run All too early is lost; Lab's own promises say when it is ready and when every cell is done.
+RUN_ALL = """async () => {
+  const app = window.jupyterapp; await app.restored;
+  const nb = app.shell.currentWidget; await nb.context.ready; await nb.sessionContext.ready;
+  const k = nb.sessionContext.session.kernel; await k.info; await k.requestKernelInfo();
+  await app.commands.execute('notebook:run-all-cells');
+  return nb.content.model.sharedModel.cells.filter(c => c.cell_type === 'code')
+    .map(c => [c.execution_count, c.outputs.filter(o => o.output_type === 'error').length]) }"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of the notebook in a Lab of its own: own settings, own port, no questions, stopped at the end."""
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(BOOK, work)
+    news = tmp_path / "settings/@jupyterlab/apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    own = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "ws", "JUPYTER_CONFIG_DIR": "cfg",
+           "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run", "IPYTHONDIR": "ipy"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, **{k: str(tmp_path / v) for k, v in own.items()}, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True",
+               "--LabApp.extension_manager=readonly", "--LabApp.news_url=None",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    command += ["--allow-root"] if os.geteuid() == 0 else []
+    with (tmp_path / "lab.log").open("w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api?token={token}", process, tmp_path / "lab.log")
+            yield f"http://127.0.0.1:{port}/lab/tree/{BOOK.name}?token={token}&reset"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(url, process, log):
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=2).read()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not come up: {log.read_text()[-2000:]}")
+
+
+def test_moving_the_slider_redraws_the_figure(lab):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as pw:
+        browser = pw.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.goto(lab)
+        page.locator(".jp-Notebook").first.wait_for(timeout=60_000)
+        done = page.evaluate(RUN_ALL)
+        assert done and all(count and not errors for count, errors in done)
+        handle = page.locator(".jp-OutputArea-output .widget-slider .noUi-handle").first
+        handle.scroll_into_view_if_needed(timeout=30_000)
+        figure = page.locator(".jp-OutputArea-output img.widget-image").first
+        text = page.locator(".jp-OutputArea-output .widget-html-content pre").first
+        before, said = figure.get_attribute("src"), text.inner_text()
+        handle.focus()
+        for _ in range(10):
+            page.keyboard.press("ArrowRight")
+        sync_api.expect(text).not_to_have_text(said, timeout=15_000)
+        page.wait_for_function(
+            "old => document.querySelector('.jp-OutputArea-output img.widget-image')?.src !== old", arg=before, timeout=15_000
+        )
+        if os.environ.get("MINIDIFF_LAB_SHOT"):
+            page.wait_for_timeout(500)
+            page.screenshot(path=os.environ["MINIDIFF_LAB_SHOT"])
+        browser.close()

@@ -1,0 +1,85 @@
+"""What nbval does not see: a notebook that was never run passes it, and so does one that says nothing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FREE = {"nbval-ignore-output", "nbval-skip"}
+FIRST = "from minidiff.notebook import setup, budget, plots, widgets; rng = setup(seed="
+ASSERTION = re.compile(r"^\s*(assert\b|np\.testing\.assert_|torch\.testing\.assert_)", re.M)
+
+pytestmark = pytest.mark.skipif(not BOOKS, reason="no notebooks beside the tests")
+
+
+@pytest.fixture(params=BOOKS, ids=lambda path: path.stem)
+def book(request):
+    nb = nbformat.read(request.param, 4)
+    nb.path = request.param
+    return nb
+
+
+def cells(nb, kind):
+    return [(f"{nb.path.name}, {kind} cell {i}", c) for i, c in enumerate(c for c in nb.cells if c.cell_type == kind)]
+
+
+def test_every_cell_was_run_and_can_be_compared(book):
+    nbformat.validate({k: v for k, v in book.items() if k != "path"}, version=4)
+    assert book.metadata.kernelspec.name == "python3"
+    assert book.path.stat().st_size < 1_500_000, "too large to commit: fewer or smaller figures"
+    for where, cell in cells(book, "code"):
+        assert cell.source.strip(), f"{where}: empty"
+        assert cell.execution_count is not None, f"{where}: not executed, so nbval compares nothing"
+        assert all(o.output_type != "error" for o in cell.outputs), f"{where}: stopped with an error"
+        assert "nbval-skip" not in cell.metadata.get("tags", []), f"{where}: skipped cells are not checked at all"
+        if FREE & set(cell.metadata.get("tags", [])):
+            continue
+        assert not cell.source.rstrip().endswith(";"), f"{where}: nbval shows what a trailing ';' hides"
+        assert not re.search(r"clear_output|\binteract|\bOutput\(", cell.source), f"{where}: nbval cannot follow Output widgets"
+        assert not re.search(r"time\(\)|perf_counter", cell.source), f"{where}: seconds differ from run to run"
+        for output in cell.outputs:
+            data = output.get("data", {})
+            text = output.get("text", "") + str(data.get("text/plain", "")) + str(data.get("text/html", ""))
+            assert output.get("name") != "stderr", f"{where}: writes to stderr"
+            assert not re.search(r"0x[0-9a-f]{6,}", text), f"{where}: prints an address"
+            assert not re.search(r"(/tmp/|/home/|/root/|/work/|[A-Z]:\\)", text), f"{where}: prints a path of one machine"
+            assert "image/svg+xml" not in data, f"{where}: SVG carries a date"
+
+
+def test_it_is_a_lesson(book):
+    """One question, goals, predictions, at least three assertions, exercises with solutions, references; cells of a readable size."""
+    text = "\n".join(c.source for c in book.cells if c.cell_type == "markdown")
+    title = book.cells[0]
+    assert title.cell_type == "markdown" and title.source.startswith("# ") and "?" in title.source, "the title cell asks one question"
+    for heading in ("Exercises", "What to try next", "References"):
+        assert re.search(rf"^## .*{heading}", text, re.M), f"no section '{heading}'"
+    assert text.count("Before you run") >= 2, "a prediction before each experiment"
+    assert re.search(r"^### Exercise", text, re.M) and "<details>" in text, "exercises, each with a solution to unfold"
+    assert text.count("<details>") == text.count("</details>"), "a <details> block is not closed"
+    code = cells(book, "code")
+    assert code[0][1].source.startswith(FIRST), f"the first code cell begins with: {FIRST}...)"
+    assert len(code) <= 25, f"{len(code)} code cells; a lesson has at most 25"
+    for where, cell in code:
+        assert len(cell.source.splitlines()) <= 18, f"{where}: {len(cell.source.splitlines())} lines; move the common part into the package"
+    assert sum(len(ASSERTION.findall(c.source)) for _, c in code) >= 3, "fewer than three assertions"
+
+
+def test_formulas_are_closed(book):
+    for where, cell in cells(book, "markdown"):
+        source = re.sub(r"`[^`]*`", "", cell.source)
+        assert source.count("$$") % 2 == 0, f"{where}: an odd number of $$"
+        assert source.replace("$$", "").replace("\\$", "").count("$") % 2 == 0, f"{where}: an odd number of $"
+        assert source.count("{") == source.count("}"), f"{where}: braces do not match"
+
+
+@pytest.mark.skipif(not (ROOT / "tools" / "build_notebooks.py").exists(), reason="not a clone")
+def test_notebooks_agree_with_their_sources():
+    run = subprocess.run([sys.executable, ROOT / "tools" / "build_notebooks.py", "--check"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    sources = {path.stem for path in (ROOT / "notebooks" / "src").glob("*.py")}
+    assert sources == {path.stem for path in BOOKS}, "notebooks and sources do not pair up"

@@ -1,0 +1,134 @@
+"""Execute the percent scripts of notebooks/src and write notebooks/NAME.ipynb, outputs included, byte for byte the same again.
+
+usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--source DIR] [--out DIR]
+
+A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given.
+--check executes nothing: it exits 1 and names the notebooks that do not agree with their sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# What the committed outputs are made with, on every machine.
+SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MINIDIFF_PROFILE": "quick"}
+TEXT_CHUNKS = (b"tEXt", b"iTXt", b"zTXt")
+
+
+def load(source: Path) -> nbformat.NotebookNode:
+    """The notebook of a percent script, without outputs; the id of a cell is a hash of what it says."""
+    book = jupytext.read(source, fmt="py:percent")
+    book.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    book.nbformat, book.nbformat_minor = 4, 5
+    seen: dict[str, int] = {}
+    for cell in book.cells:
+        n = seen[cell.source] = seen.get(cell.source, -1) + 1
+        cell["id"] = hashlib.sha256(f"{cell.cell_type}\0{n}\0{cell.source}".encode()).hexdigest()[:8]
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return book
+
+
+def fresh(book: nbformat.NotebookNode, path: Path) -> bool:
+    """Whether the notebook at `path` says what `book` says and was executed to its last cell."""
+    if not path.exists():
+        return False
+    old = nbformat.read(path, 4)
+
+    def text(nb: nbformat.NotebookNode) -> list:
+        return [(cell.cell_type, cell.source, dict(cell.metadata), cell.id) for cell in nb.cells]
+
+    return text(old) == text(book) and all(cell.execution_count for cell in old.cells if cell.cell_type == "code")
+
+
+def execute(book: nbformat.NotebookNode, folder: Path, timeout: int) -> nbformat.NotebookNode:
+    """Run every cell with `folder` as working directory, then drop all that changes from run to run."""
+    NotebookClient(
+        book, timeout=timeout, kernel_name="python3", record_timing=False, coalesce_streams=True, store_widget_state=False,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute(stderr=subprocess.DEVNULL)  # the kernel's own log
+    book.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    for cell in book.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            data.pop(WIDGET, None)  # a random model id, of no use without its kernel
+            if "image/png" in data:
+                data["image/png"] = plain_png(data["image/png"])
+    return book
+
+
+def plain_png(encoded: str) -> str:
+    """A PNG without its text chunks: one of them names the version of matplotlib."""
+    raw = base64.b64decode(encoded)
+    out, i = raw[:8], 8
+    while i < len(raw):
+        length, kind = struct.unpack(">I4s", raw[i : i + 8])
+        if kind not in TEXT_CHUNKS:
+            out += raw[i : i + 12 + length]
+        i += 12 + length
+    return base64.b64encode(out).decode("ascii")
+
+
+def write(book: nbformat.NotebookNode, path: Path) -> None:
+    """Write to a temporary name, then rename: a kill leaves the old notebook or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(nbformat.writes(book) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a notebook does not agree with its source")
+    parser.add_argument("--force", action="store_true", help="execute also what has not changed")
+    parser.add_argument("--only", action="append", metavar="NAME", help="one notebook, by its name or 02; may be repeated")
+    parser.add_argument("--source", type=Path, default=ROOT / "notebooks" / "src")
+    parser.add_argument("--out", type=Path, default=ROOT / "notebooks")
+    parser.add_argument("--timeout", type=int, default=300, metavar="SECONDS", help="limit for one cell")
+    options = parser.parse_args(argv)
+
+    sources = sorted(options.source.glob("*.py"))
+    for name in options.only or []:
+        if not any(source.stem.startswith(name) for source in sources):
+            sys.exit(f"no source starts with {name!r}; there are: {', '.join(source.stem for source in sources)}")
+    if options.only:
+        sources = [source for source in sources if source.stem.startswith(tuple(options.only))]
+    os.environ.update(SETTINGS)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # also without an install
+
+    stale = []
+    for source in sources:
+        path, book = options.out / f"{source.stem}.ipynb", load(source)
+        if fresh(book, path) and not (options.force and not options.check):
+            continue
+        if options.check:
+            stale.append(path.name)
+            continue
+        start = time.perf_counter()
+        try:
+            execute(book, options.out, options.timeout)
+        except CellExecutionError as error:
+            sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
+        write(book, path)
+        print(f"wrote {path.name} in {time.perf_counter() - start:.1f} s", flush=True)
+    if stale:
+        sys.exit(f"out of date, run `make notebooks`: {', '.join(stale)}")
+
+
+if __name__ == "__main__":
+    main()
