@@ -6,6 +6,7 @@ half of one.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -85,6 +86,11 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors, metadata
 
 
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What published weights say of themselves: recipe, data checksum, steps, machine, measured results."""
+    return read(path)[1]
+
+
 def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Put tensors into the network; FileError names the first that is missing, unknown, misshapen or not finite."""
     own = network.state_dict()
@@ -103,12 +109,14 @@ def save_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
     state = {
         "step": training.step,
         "recipe": json.dumps(recipe, sort_keys=True),
-        "network": training.denoiser.network.state_dict(),
-        "ema": training.ema.state_dict(),
+        "network": training.network.state_dict(),
+        "ema": training.average.state_dict(),
         "optimizer": training.optimizer.state_dict(),
     }
+    buffer = io.BytesIO()  # torch reports a full disk as an internal error; a plain write reports it as what it is
+    torch.save(state, buffer)
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) -> None:
@@ -120,8 +128,8 @@ def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
         raise FileError(f"{path}: not a readable training state ({type(e).__name__}); delete it to start again") from e
     if other != json.dumps(recipe, sort_keys=True):
         raise FileError(f"{path}: belongs to a run with other settings; give another --out, or delete it to start again")
-    fill(training.denoiser.network, state["network"], path)
-    fill(training.ema, state["ema"], path)
+    fill(training.network, state["network"], path)
+    fill(training.average, state["ema"], path)
     training.optimizer.load_state_dict(state["optimizer"])
     training.step = step
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -34,31 +34,38 @@ class TrainStep:
 
 @dataclass
 class Training:
-    """All that a run is made of: the denoiser, its running average, the optimiser, and the number of steps done.
+    """All that a run is made of: the model, its running average, the optimiser, and the number of steps done.
 
-    steps: the length of the whole run; the learning rate rises linearly for `warmup` steps and then falls to 0 as a half
-    cosine at `steps`. ema: decay of the average, itself warmed up as min(ema, (1 + k) / (10 + k)).
+    model: a NetworkDenoiser, or any module (a classifier, an autoencoder). steps: the length of the whole run; the learning
+    rate rises linearly for `warmup` steps and falls to 0 as a half cosine at `steps`. ema: decay of the average, itself
+    warmed up as min(ema, (1 + k) / (10 + k)), so that a short run does not average over its start.
     """
 
-    denoiser: NetworkDenoiser
+    model: NetworkDenoiser | nn.Module
     steps: int
     lr: float = 1e-3
     warmup: int = 200
-    ema_decay: float = 0.999
+    ema: float = 0.999
     seed: int = 0
     step: int = 0
-    ema: nn.Module = field(init=False)
+    average: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be >= 1; got {self.steps}")
-        self.ema = copy.deepcopy(self.denoiser.network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.denoiser.network.parameters(), lr=self.lr, weight_decay=0.0)
+        if self.steps < 1 or not self.lr > 0 or not 0 <= self.ema < 1:
+            raise ValueError(f"needed: steps >= 1, lr > 0, 0 <= ema < 1; got {self.steps}, {self.lr}, {self.ema}")
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, weight_decay=0.0)
 
-    def averaged(self) -> NetworkDenoiser:
-        """The denoiser with the averaged weights: the one to sample from, evaluate and publish."""
-        return NetworkDenoiser(self.ema, self.denoiser.schedule, self.denoiser.kind)
+    @property
+    def network(self) -> nn.Module:
+        """The module whose weights are trained."""
+        return self.model.network if isinstance(self.model, NetworkDenoiser) else self.model
+
+    def averaged(self) -> Any:
+        """The model with the averaged weights: the one to sample from, evaluate and publish."""
+        average = self.average.eval()
+        return replace(self.model, network=average) if isinstance(self.model, NetworkDenoiser) else average
 
     def lr_at(self, k: int) -> float:
         """Learning rate of step k (1 is the first): linear warm-up, then a half cosine to 0 at `steps`."""
@@ -73,25 +80,38 @@ def fit(training: Training, batch: Batch, loss: Loss = simple_loss, clip: float 
     t is uniform on 1..T, both ends included. The gradient's norm is cut at `clip`. Raises FloatingPointError when the loss
     is not finite: the weights of the last good step are kept.
     """
-    network, schedule = training.denoiser.network, training.denoiser.schedule
+    denoiser = training.model
+    if not isinstance(denoiser, NetworkDenoiser):
+        raise TypeError(f"fit trains a NetworkDenoiser; for a {type(denoiser).__name__} use descend with its own objective")
+
+    def objective(rng: torch.Generator) -> Tensor:
+        x_0, cond = batch(rng)
+        t = torch.randint(1, denoiser.schedule.T + 1, (len(x_0),), generator=rng)
+        eps = torch.randn(x_0.shape, generator=rng, dtype=x_0.dtype).to(x_0.device)
+        return loss(denoiser, x_0, t, eps, cond).mean() / x_0[0].numel()
+
+    yield from descend(training, objective, clip)
+
+
+def descend(training: Training, objective: Callable[[torch.Generator], Tensor], clip: float = 1.0) -> Iterator[TrainStep]:
+    """The optimisation loop of every training here: objective(generator of this step) -> a scalar to go down on."""
+    network = training.network
     network.train()
     while training.step < training.steps:
         k = training.step + 1
-        rng = step_generator(training.seed, k)
-        x_0, cond = batch(rng)
-        t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=rng)
-        eps = torch.randn(x_0.shape, generator=rng, dtype=x_0.dtype).to(x_0.device)
-        value = loss(training.denoiser, x_0, t, eps, cond).mean() / x_0[0].numel()
+        value = objective(step_generator(training.seed, k))
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the loss of step {k} is {value.item()}: try a smaller train.lr, a longer train.warmup, or look for NaN in the data")
+            raise FloatingPointError(
+                f"the loss of step {k} is {value.item()}: try a smaller train.lr or a longer train.warmup, and look for NaN in the data"
+            )
         lr = training.lr_at(k)
         for group in training.optimizer.param_groups:
             group["lr"] = lr
         training.optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), clip)
         training.optimizer.step()
-        ema_update(training.ema, network, min(training.ema_decay, (1 + k) / (10 + k)))
+        ema_update(training.average, network, min(training.ema, (1 + k) / (10 + k)))
         training.step = k
         yield TrainStep(k, value.item(), lr, norm.item())
 
@@ -106,5 +126,5 @@ def ema_update(average: nn.Module, network: nn.Module, decay: float) -> None:
     """average <- decay * average + (1 - decay) * network, parameter by parameter. Closed form: tests/test_learn.py."""
     for a, p in zip(average.parameters(), network.parameters(), strict=True):
         a.lerp_(p, 1 - decay)
-    for a, p in zip(average.buffers(), network.buffers(), strict=True):
-        a.copy_(p)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)

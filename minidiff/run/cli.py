@@ -1,0 +1,176 @@
+"""The command line: minidiff verify | tour | train | sample | data | lab."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from minidiff import Clipped, __version__, ddim, ddpm
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command, run it, and turn every expected error into one line and exit status 1 (130 for Ctrl-C)."""
+    args = parser().parse_args(argv)
+    try:
+        return int(args.command(args) or 0)
+    except (ValueError, TypeError, FloatingPointError, OSError) as e:
+        if os.environ.get("MINIDIFF_TRACEBACK"):
+            raise
+        print(f"minidiff: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("minidiff: stopped", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    p = argparse.ArgumentParser(prog="minidiff", description="Diffusion models: derived, checked and run.")
+    p.add_argument("--version", action="version", version=f"minidiff {__version__}")
+    commands = p.add_subparsers(required=True, metavar="COMMAND")
+
+    c = commands.add_parser("verify", help="check every equation numerically; exit status 1 if one fails")
+    c.add_argument("--json", action="store_true", help="machine-readable results")
+    c.add_argument("--only", metavar="PAPER", help="one paper, such as ddpm")
+    c.set_defaults(command=verify)
+
+    c = commands.add_parser("tour", help="equations, a 2-D diffusion and digits, in a few minutes, into one report")
+    c.add_argument("--out", default="out", metavar="DIR", help="folder of the report (default: out)")
+    c.set_defaults(command=tour)
+
+    c = commands.add_parser("train", help="train a recipe; goes on by itself where it was stopped")
+    c.add_argument("recipe", metavar="RECIPE", help="such as mnist-ddpm; an unknown name lists all")
+    c.add_argument("--out", metavar="DIR", help="folder for state and weights (default: runs/RECIPE)")
+    c.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="such as train.steps=500")
+    c.add_argument("--data", default="auto", choices=["auto", "embedded", "full"], help="which digits (default: full if present)")
+    c.add_argument("--show", action="store_true", help="print the recipe and stop")
+    c.set_defaults(command=train)
+
+    c = commands.add_parser("sample", help="sample weights into a picture (digits, .png) or a table (points, .csv)")
+    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
+    c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
+    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
+    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm"])
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
+    c.set_defaults(command=sample)
+
+    c = commands.add_parser("data", help="which data are at hand; fetch the full MNIST")
+    c.add_argument("action", choices=["list", "fetch"])
+    c.add_argument("name", nargs="?", default="mnist")
+    c.set_defaults(command=data)
+
+    c = commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    c.set_defaults(command=lab)
+    return p
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Print the ledger; 1 if any check fails."""
+    from minidiff import verify as ledger
+
+    start = time.monotonic()
+    results = ledger.run(args.only)
+    if args.json:
+        print(ledger.as_json(results))
+    else:
+        print(ledger.table(results))
+        print(f"{time.monotonic() - start:.0f} s")
+    return 0 if all(r.passed for r in results) else 1
+
+
+def tour(args: argparse.Namespace) -> int:
+    """Run the tour. It draws, so it lives with the figures; nothing but this line leads there."""
+    os.environ["MINIDIFF_TOUR_OUT"] = args.out
+    runpy.run_module("minidiff.notebook.tour", run_name="__main__")
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train, with progress, from where the folder's state stands."""
+    from tqdm import tqdm
+
+    from minidiff.run import jobs, recipes
+
+    recipe = recipes.override(recipes.find(args.recipe), args.settings)
+    if args.show:
+        print(json.dumps(recipe.to_dict(), indent=2))
+        return 0
+    folder = Path(args.out or f"runs/{recipe.name}")
+    job = jobs.prepare(recipe, args.data)
+    if job.resume(folder / "state.pt"):
+        print(f"going on from step {job.training.step} of {recipe.train.steps} ({folder}/state.pt)")
+    loss = None
+    bar = tqdm(total=recipe.train.steps, initial=job.training.step, unit="step", disable=None)
+    try:
+        for step in jobs.run(job, folder):
+            loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            if bar.disable and step.step % 500 == 0:
+                print(f"step {step.step} of {recipe.train.steps}, loss {loss:.4f}", flush=True)
+    except KeyboardInterrupt:
+        print(f"\nstopped after step {job.training.step}; the same command goes on from there ({folder}/state.pt)", file=sys.stderr)
+        return 130
+    finally:
+        bar.close()
+    print(f"done: {folder / recipe.name}.safetensors")
+    return 0
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Sample a denoiser and write what came out."""
+    import torch
+
+    from minidiff.arrays import normal
+    from minidiff.learn import load
+    from minidiff.run import build, pictures, weights_path
+
+    path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
+    if args.n < 1:
+        raise ValueError(f"-n must be at least 1; got {args.n}")
+    denoiser = load(path, build)
+    shape = pictures.shape_of(denoiser)
+    if len(shape) == 3:
+        denoiser = Clipped(denoiser)
+    rng = torch.Generator().manual_seed(args.seed)
+    x = torch.randn((args.n, *shape), generator=rng)
+    times = denoiser.schedule.times(args.steps)
+    steps = ddpm(denoiser, x, times, normal(rng)) if args.sampler == "ddpm" else ddim(denoiser, x, times)
+    x = pictures.with_progress(steps, args.steps)
+    out = Path(args.out or ("samples.png" if len(shape) == 3 else "samples.csv"))
+    pictures.write(out, x)
+    print(f"wrote {args.n} samples to {out}")
+    return 0
+
+
+def data(args: argparse.Namespace) -> int:
+    """List the data at hand, or fetch a set."""
+    from minidiff.run import data as sets
+
+    if args.action == "fetch":
+        print(f"{args.name}: {sets.fetch(args.name)}")
+    else:
+        for split in ("train", "test"):
+            d = sets.mnist(split, quiet=True)
+            print(f"mnist {split}: {len(d.images)} digits, {d.name}")
+    return 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    """Open JupyterLab on the course, which lives in the repository, not in the wheel."""
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
+    if not folder.is_dir():
+        raise ValueError("the notebooks are not part of the installed package: clone the repository and run `make lab` there")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

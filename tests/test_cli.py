@@ -1,0 +1,150 @@
+"""The command line, as a user types it; and training that survives kill -9."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from minidiff.run import cli
+
+TINY = ["--data", "embedded", "--set", "network.channels=8,16", "--set", "train.batch=8", "--set", "train.warmup=5"]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def start(*args):
+    return subprocess.Popen([sys.executable, "-m", "minidiff.run.cli", *args], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_kill_9_at_random_moments_and_resume_gives_the_same_weights(tmp_path):
+    """A real process, killed at several random moments, against one left alone: the same weights, bit for bit."""
+    settings = [*TINY, "--set", "train.steps=120", "--set", "train.save_every=4"]
+    alone = start("train", "mnist-ddpm", "--out", str(tmp_path / "alone"), *settings)
+    out, err = alone.communicate(timeout=300)
+    assert alone.returncode == 0, err
+
+    folder = tmp_path / "killed"
+    rng, kills = random.Random(), 0
+    for _ in range(30):
+        p = start("train", "mnist-ddpm", "--out", str(folder), *settings)
+        had = step_of(folder)
+        while p.poll() is None and step_of(folder) <= had and kills < 3:
+            time.sleep(0.005)
+        if kills < 3 and p.poll() is None:
+            time.sleep(rng.uniform(0, 0.25))  # anywhere: within a step, or within the writing of a state
+            p.send_signal(signal.SIGKILL)
+        p.communicate(timeout=300)
+        if p.returncode == 0:
+            break
+        assert p.returncode == -signal.SIGKILL
+        kills += 1
+        torch.load(folder / "state.pt", weights_only=True)  # what is on disk can be read
+    assert p.returncode == 0 and kills == 3
+    a, b = (load_file(f / "mnist-ddpm.safetensors") for f in (tmp_path / "alone", folder))
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def step_of(folder):
+    path = folder / "state.pt"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    p = start("train", "toy-ring", "--out", str(tmp_path), "--set", "train.steps=100000", "--set", "train.batch=4")
+    line = p.stdout.readline()  # "step 500 of ...": it is training
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=60)
+    assert line.startswith("step 500") and p.returncode == 130
+    assert "the same command goes on from there" in err and "Traceback" not in err
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] >= 500
+
+
+def test_training_says_where_it_goes_on_and_refuses_other_settings(tmp_path, capsys):
+    args = ["train", "toy-ring", "--out", str(tmp_path), "--set", "train.batch=4"]
+    assert cli.main([*args, "--set", "train.steps=6"]) == 0
+    assert cli.main([*args, "--set", "train.steps=6"]) == 0
+    assert "going on from step 6 of 6" in capsys.readouterr().out
+    assert cli.main([*args, "--set", "train.steps=7"]) == 1
+    assert one_line(capsys.readouterr().err, "other settings")
+
+
+def test_sample_writes_a_picture_and_a_table(tmp_path, capsys):
+    assert cli.main(["sample", "mnist-ddpm", "-n", "5", "--steps", "2", "--out", str(tmp_path / "a.png")]) == 0
+    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    assert picture.shape == (2 * (2 * 30 + 2), 2 * (3 * 30 + 2)) and picture.std() > 10
+    cli.main(["train", "toy-ring", "--out", str(tmp_path), "--set", "train.steps=2", "--set", "train.batch=4"])
+    for sampler in ("ddim", "ddpm"):
+        out = tmp_path / f"{sampler}.csv"
+        assert cli.main(["sample", str(tmp_path / "toy-ring.safetensors"), "-n", "7", "--sampler", sampler, "--out", str(out)]) == 0
+        assert np.loadtxt(out, delimiter=",").shape == (7, 2)
+
+
+def test_sampling_is_a_function_of_the_seed(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        cli.main(["sample", "mnist-ddpm", "-n", "2", "--steps", "2", "--seed", str(seed), "--out", str(tmp_path / f"{name}.png")])
+    a, b, c = ((tmp_path / f"{n}.png").read_bytes() for n in "abc")
+    assert a == b != c
+
+
+def test_verify_lists_checks_and_reports_failure(monkeypatch, capsys):
+    assert cli.main(["verify", "--only", "ddpm", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows
+    import minidiff.process
+
+    right = minidiff.process.posterior_variance
+    monkeypatch.setattr(minidiff.process, "posterior_variance", lambda schedule, s, t: 1.02 * right(schedule, s, t))
+    assert cli.main(["verify", "--only", "ddpm"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "mnist-dpm"], "did you mean mnist-ddpm"),
+        (["train", "mnist-ddpm", "--set", "train.stepz=1"], "did you mean train.steps"),
+        (["train", "mnist-ddpm", "--set", "train.steps=x"], "takes a int"),
+        (["train", "toy-ring", "--out", "{file}/x", "--set", "train.steps=1"], "cannot write"),
+        (["sample", "nothing"], "no shipped weights named 'nothing'"),
+        (["sample", "nothing.safetensors"], "no such file"),
+        (["sample", "{file}"], "no shipped weights named"),
+        (["sample", "mnist-ddpm", "-n", "0"], "-n must be at least 1"),
+        (["sample", "mnist-ddpm", "--steps", "0"], "number of steps must be an int in 1..1000"),
+        (["sample", "mnist-ddpm", "--steps", "1001"], "number of steps must be an int in 1..1000"),
+        (["sample", "mnist-ddpm", "-n", "1", "--steps", "1", "--out", "x.jpg"], "are written as .png"),
+        (["sample", "mnist-ddpm", "-n", "1", "--steps", "1", "--out", "{file}/x.png"], "cannot write"),
+        (["sample", "mnist-classifier"], "is a classifier"),
+        (["data", "fetch", "imagenet"], "imagenet"),
+        (["verify", "--only", "nobody"], "nobody"),
+        (["tour", "--out", "{file}/x"], "{file}"),
+    ],
+)
+def test_bad_commands_give_one_line(args, message, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    assert cli.main([a.format(file=file) for a in args]) == 1
+    assert one_line(capsys.readouterr().err, message.format(file=file))
+
+
+def test_unknown_commands_list_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as e:
+        cli.main(["fly"])
+    assert e.value.code == 2 and "verify" in capsys.readouterr().err
+
+
+def test_show_prints_the_recipe(capsys):
+    assert cli.main(["train", "mnist-ddpm", "--show", "--set", "train.steps=9"]) == 0
+    assert json.loads(capsys.readouterr().out)["train"]["steps"] == 9
+
+
+def one_line(err, message):
+    lines = [line for line in err.strip().splitlines() if line.startswith("minidiff: ")]
+    return len(lines) == 1 and message in lines[0]

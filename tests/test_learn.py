@@ -1,0 +1,311 @@
+"""Losses, training, averages and checkpoints, against closed forms and slow obvious loops."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from minidiff import Prediction, Schedule, from_output
+from minidiff.learn import Condition, FileError, NetworkDenoiser, Training, descend, fit, load, load_state, save, save_state, simple_loss
+from minidiff.learn.checkpoint import read, replacing
+from minidiff.learn.train import ema_update, step_generator
+from minidiff.nn import MLP
+
+
+class Told(nn.Module):
+    """A network that remembers what it was told, and answers with a fixed multiple of x_t."""
+
+    def __init__(self, channels=1):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.5))
+        self.channels = channels
+
+    def forward(self, x_t, t, vector, tokens, image):
+        self.t, self.vector = t, vector
+        return torch.cat([self.a * x_t] * self.channels, dim=1)
+
+
+def small_training(steps=8, seed=3, **kwargs):
+    torch.manual_seed(0)
+    denoiser = NetworkDenoiser(MLP(2, 2, width=16, depth=1), Schedule.linear(20, 1e-3, 0.3))
+    return Training(denoiser, steps=steps, lr=1e-2, warmup=2, seed=seed, **kwargs)
+
+
+def batch(rng):
+    return torch.randn((32, 2), generator=rng) * 0.5 + 1, None
+
+
+# -- the denoiser --------------------------------------------------------------------------------------------------------
+
+
+def test_network_is_told_the_papers_t_one_for_each_example():
+    net = Told()
+    denoiser = NetworkDenoiser(net, Schedule.linear(50))
+    x = torch.randn(4, 1, 3, 3)
+    denoiser(x, 50)
+    assert net.t.tolist() == [50, 50, 50, 50]
+    denoiser(x, np.array([1, 2, 3, 50]))
+    assert net.t.tolist() == [1, 2, 3, 50]
+
+
+@pytest.mark.parametrize("kind", ["eps", "x_0", "v", "score"])
+def test_output_is_read_as_its_kind(kind):
+    schedule, x, t = Schedule.cosine(30), torch.randn(3, 1, 2, 2), np.array([1, 9, 29])
+    pred = NetworkDenoiser(Told(), schedule, kind)(x, t)
+    expected = from_output(kind, 0.5 * x, x, *schedule.scales(t))
+    assert torch.equal(pred.x_0, expected.x_0) and torch.equal(pred.eps, expected.eps) and pred.var_mix is None
+
+
+def test_twice_the_channels_are_a_learned_variance():
+    x = torch.randn(3, 1, 2, 2)
+    pred = NetworkDenoiser(Told(channels=2), Schedule.linear(10))(x, 5)
+    assert torch.equal(pred.var_mix, 0.5 * x) and torch.equal(pred.eps, 0.5 * x)
+
+
+def test_wrong_number_of_channels_is_an_error():
+    with pytest.raises(ValueError, match="same shape, or twice the channels"):
+        NetworkDenoiser(Told(channels=3), Schedule.linear(10))(torch.randn(3, 1, 2, 2), 5)
+
+
+def test_condition_drop_and_null():
+    c = Condition(vector=torch.ones(3, 2), image=torch.ones(3, 1, 2, 2))
+    dropped = c.drop(torch.tensor([True, False, True]))
+    assert dropped.vector.tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert dropped.image.sum((1, 2, 3)).tolist() == [0, 4, 0] and dropped.tokens is None
+    assert c.null().vector.abs().sum() == 0 and c.vector.sum() == 6
+
+
+# -- the loss ------------------------------------------------------------------------------------------------------------
+
+
+def test_simple_loss_is_the_papers_formula_by_a_slow_loop():
+    schedule = Schedule.linear(10, 0.01, 0.2)
+    denoiser = NetworkDenoiser(Told(), schedule)
+    x_0, eps, t = torch.randn(4, 1, 2, 2, dtype=torch.float64), torch.randn(4, 1, 2, 2, dtype=torch.float64), np.array([1, 3, 7, 10])
+    got = simple_loss(denoiser, x_0, t, eps)
+    for b in range(4):
+        abar = math.prod(1 - schedule.beta[i] for i in range(1, t[b] + 1))
+        total = 0.0
+        for i in range(2):
+            for j in range(2):
+                x_t = math.sqrt(abar) * x_0[b, 0, i, j].item() + math.sqrt(1 - abar) * eps[b, 0, i, j].item()
+                total += (eps[b, 0, i, j].item() - 0.5 * x_t) ** 2
+        assert got[b].item() == pytest.approx(total, rel=1e-12)
+
+
+def test_minimum_of_simple_loss_on_gaussian_data():
+    """For x_0 ~ N(m, s^2) the least loss at t is abar s^2 / v per dimension, reached by noise (x - signal m) / v (B1)."""
+    m, s, schedule, t = 0.8, 0.5, Schedule.linear(100, 1e-3, 0.1), 30
+    signal, noise = schedule.scales(t)
+    v = signal**2 * s**2 + noise**2
+    rng = torch.Generator().manual_seed(5)
+    x_0 = m + s * torch.randn((200_000, 1), generator=rng, dtype=torch.float64)
+    eps = torch.randn((200_000, 1), generator=rng, dtype=torch.float64)
+
+    def line(slope):
+        class Line:
+            pass
+
+        line = Line()
+        line.schedule = schedule
+        Line.__call__ = lambda self, x, t, cond=None: Prediction(x, slope * noise * (x - signal * m) / v)
+        return simple_loss(line, x_0, t, eps)
+
+    best = line(1.0)
+    z = (best.mean() - signal**2 * s**2 / v) / (best.std() / len(best) ** 0.5)
+    assert abs(z) < 5
+    assert line(0.9).mean() > best.mean() < line(1.1).mean()
+
+
+# -- training ------------------------------------------------------------------------------------------------------------
+
+
+def test_fit_yields_after_each_step_and_the_loss_falls():
+    training = small_training(steps=150)
+    before = [p.clone() for p in training.network.parameters()]
+    steps = fit(training, batch)
+    first = next(steps)
+    assert first.step == training.step == 1
+    assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
+    losses = [first.loss] + [s.loss for s in steps]
+    assert training.step == 150 and np.mean(losses[-30:]) < 0.6 * np.mean(losses[:5])
+
+
+def test_every_t_is_trained_both_ends_included():
+    seen = []
+
+    def loss(denoiser, x_0, t, eps, cond):
+        seen.extend(t.tolist())
+        return simple_loss(denoiser, x_0, t, eps, cond)
+
+    for _ in fit(small_training(steps=40), batch, loss):
+        pass
+    assert set(seen) == set(range(1, 21))
+
+
+def test_learning_rate_warms_up_and_ends_at_nothing():
+    training = small_training(steps=100)
+    rates = [training.lr_at(k) for k in range(1, 101)]
+    assert rates[0] == pytest.approx(0.5e-2) and max(rates) <= 1e-2 and rates[-1] < 1e-5
+    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+
+
+def test_randomness_of_a_step_depends_on_seed_and_step_only():
+    draws = {(s, k): torch.randn(4, generator=step_generator(s, k)) for s in range(3) for k in range(1, 40)}
+    assert torch.equal(draws[1, 7], torch.randn(4, generator=step_generator(1, 7)))
+    rows = [tuple(v.tolist()) for v in draws.values()]
+    assert len(set(rows)) == len(rows)
+
+
+def test_stop_and_resume_is_the_uninterrupted_run_bit_for_bit(tmp_path):
+    whole = small_training(steps=12)
+    for _ in fit(whole, batch):
+        pass
+    first = small_training(steps=12)
+    for step in fit(first, batch):
+        if step.step == 5:
+            break
+    save_state(tmp_path / "s.pt", first, {"r": 1})
+    second = small_training(steps=12)
+    load_state(tmp_path / "s.pt", second, {"r": 1})
+    for _ in fit(second, batch):
+        pass
+    for a, b in [(whole.network, second.network), (whole.average, second.average)]:
+        assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_nan_loss_stops_and_keeps_the_last_good_weights():
+    training = small_training(steps=10)
+
+    def poisoned(rng):
+        x, cond = batch(rng)
+        return (x * math.nan if training.step == 4 else x), cond
+
+    with pytest.raises(FloatingPointError, match="step 5.*smaller train.lr"):
+        for _ in fit(training, poisoned):
+            pass
+    assert training.step == 4 and all(torch.isfinite(p).all() for p in training.network.parameters())
+
+
+def test_ema_closed_form_with_warm_up():
+    """average_n = sum_k (1 - d_k) prod_{j>k} d_j theta_k + prod d_j theta_0 (E01), d_k = min(d, (1 + k) / (10 + k))."""
+    net, avg = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    thetas = [0.3, -1.0, 2.0, 0.7, 5.0]
+    avg.weight.data.fill_(thetas[0])
+    decays = [min(0.3, (1 + k) / (10 + k)) for k in range(1, 5)]
+    for theta, d in zip(thetas[1:], decays, strict=True):
+        net.weight.data.fill_(theta)
+        ema_update(avg, net, d)
+    expected = math.prod(decays) * thetas[0] + sum((1 - decays[k]) * math.prod(decays[k + 1 :]) * thetas[k + 1] for k in range(4))
+    assert avg.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_fit_is_for_denoisers_and_descend_for_the_rest():
+    training = Training(nn.Linear(1, 1), steps=60, lr=0.1, warmup=1)
+    with pytest.raises(TypeError, match="descend"):
+        next(fit(training, batch))
+    target = torch.tensor([[2.0]])
+    values = [s.loss for s in descend(training, lambda rng: ((training.network(torch.ones(1, 1)) - target) ** 2).mean())]
+    assert values[-1] < 0.05 * values[0]
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+def build(recipe):
+    return NetworkDenoiser(MLP(2, 2, width=recipe["width"], depth=1), Schedule.linear(20, 1e-3, 0.3))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save(path, build({"width": 8}).network, {"recipe": {"width": 8}, "steps": 7})
+    return path
+
+
+def test_weights_and_metadata_come_back(weights):
+    _, metadata = read(weights)
+    assert metadata == {"recipe": {"width": 8}, "steps": 7}
+    denoiser = load(weights, build)
+    assert not denoiser.network.training and not any(p.requires_grad for p in denoiser.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.unlink(), "no such file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-20]), "not a readable safetensors file"),
+        (lambda p: p.write_bytes(b"\x00" * 100), "not a readable safetensors file"),
+        (lambda p: p.write_bytes(b""), "not a readable safetensors file"),
+        (lambda p: save(p, build({"width": 8}).network, {}), "no recipe inside"),
+        (lambda p: save(p, build({"width": 16}).network, {"recipe": {"width": 8}}), "has shape"),
+        (lambda p: save(p, nn.Linear(1, 1), {"recipe": {"width": 8}}), "missing"),
+        (lambda p: save(p, nn.Sequential(build({"width": 8}).network), {"recipe": {"width": 8}}), "missing"),
+        (lambda p: save(p, with_nan(), {"recipe": {"width": 8}}), "NaN or infinity"),
+    ],
+)
+def test_damaged_weights_give_one_clear_line(weights, damage, message):
+    damage(weights)
+    with pytest.raises(FileError, match=message) as e:
+        load(weights, build)
+    assert "\n" not in str(e.value) and str(weights) in str(e.value)
+
+
+def with_nan():
+    net = build({"width": 8}).network
+    net.last.weight.data[0, 0] = math.nan
+    return net
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[: len(b) // 2], lambda b: b"junk", lambda b: b""])
+def test_damaged_state_gives_one_clear_line(tmp_path, damage):
+    path = tmp_path / "s.pt"
+    save_state(path, small_training(), {"r": 1})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FileError, match="not a readable training state.*delete it") as e:
+        load_state(path, small_training(), {"r": 1})
+    assert "\n" not in str(e.value)
+
+
+def test_state_of_other_settings_is_refused(tmp_path):
+    save_state(tmp_path / "s.pt", small_training(), {"r": 1})
+    with pytest.raises(FileError, match="other settings"):
+        load_state(tmp_path / "s.pt", small_training(), {"r": 2})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "f"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_text("old")
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(FileError, match=r"cannot write .*No space left on device; nothing was changed"), replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="cannot write"), replacing(tmp_path / "file" / "x"):
+        pass
+
+
+def test_averaged_keeps_kind_and_schedule():
+    training = small_training()
+    training.model = replace(training.model, kind="v")
+    averaged = training.averaged()
+    assert averaged.kind == "v" and averaged.schedule is training.model.schedule and averaged.network is training.average
