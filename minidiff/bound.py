@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from minidiff.arrays import Array, Draw, is_torch, like, log_ndtr, log_sub_exp, namespace, no_grad, sum_features
+from minidiff.arrays import (
+    Array,
+    Draw,
+    check_draw,
+    float_dtype,
+    like,
+    log_ndtr,
+    log_sub_exp,
+    namespace,
+    no_grad,
+    same_shape,
+    sum_features,
+)
 from minidiff.gaussian import Gaussian
 from minidiff.prediction import Denoiser, Prediction
 from minidiff.process import marginal, posterior
@@ -32,7 +44,7 @@ class Bound:
     prior: Array
     steps: Array
     decoder: Array
-    times: tuple[int, ...]
+    times: tuple[int, ...] = ()
 
     @property
     def total(self) -> Array:
@@ -44,6 +56,10 @@ def prior_term(schedule: Schedule, x_0: Array) -> Array:
     """L_T = KL(q(x_T | x_0) || N(0, I)) = 1/2 sum_i [abar_T x_0i^2 - abar_T - log(1 - abar_T)], shape (B,), nats.
 
     Source: DDPM (Ho et al. 2020), Eq. 5, first term. Checked by `minidiff verify` (ddpm L_T) against quadrature.
+
+    >>> import numpy as np
+    >>> bool(prior_term(Schedule.linear(1000), np.ones((1, 784)))[0] < 0.02)  # of a white picture next to nothing is left
+    True
     """
     q = marginal(schedule, x_0, schedule.T)
     return sum_features(q.kl(Gaussian(0 * x_0, 1.0)))
@@ -70,6 +86,7 @@ def decoder_term(schedule: Schedule, pred: Prediction, x_0: Array, x_1: Array, v
     value. t: the first time of the grid, 1 unless steps are skipped. Raises ValueError if x_0 is off the levels.
     Checked by `minidiff verify` (ddpm 13): 256 masses sum to 1, each against quadrature.
     """
+    same_shape("x_0 and x_1", x_0, x_1)
     level = (x_0 + 1) * 127.5
     if not bool((abs(level - level.round()) < 0.01).all()) or not bool((abs(x_0) <= 1 + 1e-6).all()):
         raise ValueError("x_0 must lie on the 256 levels k / 127.5 - 1; for continuous data use density_term as the decoder")
@@ -84,6 +101,8 @@ def discretised_log_prob(p: Gaussian, x: Array) -> Array:
     distribution functions is formed in the lower tail, where it does not cancel.
     """
     xp = namespace(p.mean, x)
+    if not (p.var > 0).all():
+        raise ValueError("the decoder needs a variance > 0 at its t; with 0 every picture but one has probability 0")
     std = like(p.var, p.mean) ** 0.5
     below, above = x < 1 - HALF_BIN, x > -1 + HALF_BIN  # off the end levels; floats are never compared with == 1
     low, high = (x - HALF_BIN - p.mean) / std, (x + HALF_BIN - p.mean) / std
@@ -98,6 +117,7 @@ def density_term(schedule: Schedule, pred: Prediction, x_0: Array, x_1: Array, v
 
     The decoder of equations B1: with it the bound is one on a density. Checked by `minidiff verify` (ddpm 3).
     """
+    same_shape("x_0 and x_1", x_0, x_1)
     return sum_features(-reverse_transition(schedule, pred, x_1, 0, t, variance).log_prob(x_0))
 
 
@@ -116,6 +136,8 @@ def variational_bound(
     of them by default; fewer give the bound of the strided model. decoder: `decoder_term` (pixels) or `density_term`.
     Its mean over draws is the bound; equal to -log p_theta plus a KL (`minidiff verify`, ddpm 3 and 5).
     """
+    check_draw(draw)
+    namespace(x_0)
     schedule = denoiser.schedule
     pairs = list(pairwise(check_grid(schedule, times)))
     steps = []
@@ -132,9 +154,9 @@ def variational_bound(
 
 def check_grid(schedule: Schedule, times: Sequence[int] | None) -> list[int]:
     """The times of a grid from T down to 0, checked; the full grid for None."""
-    grid = list(range(schedule.T, -1, -1)) if times is None else [int(t) for t in schedule.check(times)]
-    if len(grid) < 2 or grid[0] != schedule.T or grid[-1] != 0 or any(t <= s for t, s in pairwise(grid)):
-        raise ValueError(f"times must fall strictly from T = {schedule.T} to 0; got {grid[:4]}{'...' if len(grid) > 4 else ''}")
+    grid = list(range(schedule.T, -1, -1)) if times is None else schedule.check_times(times)
+    if grid[0] != schedule.T or grid[-1] != 0:
+        raise ValueError(f"the times of a bound go from T = {schedule.T} to 0; got {grid[0]} to {grid[-1]}")
     return grid
 
 
@@ -142,12 +164,15 @@ def bits_per_dim(nats: Array, dims: int) -> Array:
     """nats per example -> bits per dimension: nats / (dims log 2).
 
     For continuous data scaled to [-1, 1], a density becomes comparable with discrete 8-bit codes by adding log2(127.5).
+
+    >>> bits_per_dim(784 * math.log(256), 784)  # a uniform guess among 256 levels
+    8.0
     """
-    if dims < 1:
-        raise ValueError(f"dims must be >= 1; got {dims}")
+    if isinstance(dims, bool) or not isinstance(dims, int) or dims < 1:
+        raise ValueError(f"dims must be an int >= 1, the number of features; got {dims!r}")
     return nats / (dims * math.log(2))
 
 
 def _stack(rows: list[Array], x: Array) -> Array:
     xp = namespace(x)
-    return xp.stack(rows) if rows else (x.new_zeros((0, len(x))) if is_torch(x) else xp.zeros((0, len(x))))
+    return xp.stack(rows) if rows else xp.zeros((0, len(x)), dtype=float_dtype(x))

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from minidiff.arrays import Array, Draw, like, no_grad
-from minidiff.prediction import Denoiser, Prediction
+from minidiff.arrays import Array, Draw, check_draw, like, no_grad
+from minidiff.prediction import Denoiser
 from minidiff.process import posterior_variance
 from minidiff.reverse import reverse_transition
-from minidiff.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +35,17 @@ def ddpm(
     Source: DDPM (Ho et al. 2020), Algorithm 2; strided: Improved DDPM Eq. 19. x: the start, x_T ~ N(0, I), (B, ...).
     times: strictly decreasing (`schedule.times(n)`). draw: fresh noise shaped like x. variance: see `reverse_transition`.
     Checked by `minidiff verify` (ddpm Alg. 2): mean and variance on Gaussian data follow an exact recursion.
+    Like every generator it starts, and checks its arguments, when its first step is asked for.
     """
     schedule = denoiser.schedule
-    yield Step(_check(schedule, times)[0], x, None)
-    for t, s in pairwise(_check(schedule, times)):
-        pred = _predict(denoiser, x, t, cond)
-        if s > 0:
-            x = reverse_transition(schedule, pred, x, s, t, variance).sample(draw(x))
-        else:
-            # Without noise the variance does not matter here, and at s = 0 the mean is the predicted x_0 itself.
-            x = pred.x_0
+    grid = schedule.check_times(times)
+    check_draw(draw)
+    yield Step(grid[0], x, None)
+    for t, s in pairwise(grid):
+        with no_grad(x):  # not held across the yield: that would leak into the caller
+            pred = denoiser(x, t, cond)
+            # On the step to 0 no noise is added, so the variance does not matter, and the mean is the predicted x_0 itself.
+            x = reverse_transition(schedule, pred, x, s, t, variance).sample(draw(x)) if s > 0 else pred.x_0
         yield Step(s, x, pred.x_0)
 
 
@@ -57,41 +57,43 @@ def ddim(
     Source: DDIM (Song, Meng, Ermon 2021), Eq. 12 and 16. eta = 0 is deterministic and needs no draw; eta = 1 is `ddpm`
     with the small variance. Raises ValueError for eta outside 0..1, or eta > 0 without draw.
     Checked by tests/test_sample.py (both ends of eta, exact linear recursion on Gaussian data).
+
+    >>> from minidiff.toy import ExactDenoiser, GaussianMixture
+    >>> from minidiff.schedule import Schedule
+    >>> denoiser = ExactDenoiser(GaussianMixture([1.0], [[2.0]], [0.0]), Schedule.linear(10))  # all data are the number 2
+    >>> [(step.t, float(step.x_t[0, 0].round(3))) for step in ddim(denoiser, np.array([[0.3]]), [10, 5, 0])]
+    [(10, 0.3), (5, 1.204), (0, 2.0)]
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in 0..1 (0: deterministic, 1: DDPM); got {eta}")
     if eta > 0 and draw is None:
         raise ValueError(f"eta = {eta} adds noise, so it needs draw, e.g. arrays.normal(numpy.random.default_rng(0))")
     schedule = denoiser.schedule
-    yield Step(_check(schedule, times)[0], x, None)
-    for t, s in pairwise(_check(schedule, times)):
-        pred = _predict(denoiser, x, t, cond)
+    grid = schedule.check_times(times)
+    if draw is not None:
+        check_draw(draw)
+    yield Step(grid[0], x, None)
+    for t, s in pairwise(grid):
         signal, noise = schedule.scales(s)
         var = eta**2 * posterior_variance(schedule, s, t)
         direction = np.sqrt(np.maximum(noise**2 - var, 0))  # rounding may leave -1e-17 where both are equal
-        x = like(signal, x) * pred.x_0 + like(direction, x) * pred.eps
-        if draw is not None and var > 0:
-            x = x + like(np.sqrt(var), x) * draw(x)
+        with no_grad(x):
+            pred = denoiser(x, t, cond)
+            x = like(signal, x) * pred.x_0 + like(direction, x) * pred.eps
+            if draw is not None and var > 0:
+                x = x + like(np.sqrt(var), x) * draw(x)
         yield Step(s, x, pred.x_0)
 
 
 def last(steps: Iterable[Step]) -> Array:
-    """Run a sampler to its end and return the final sample."""
-    step = None
-    for step in steps:
+    """Run a sampler to its end and return the final sample.
+
+    >>> last([Step(1, 5.0, None), Step(0, 7.0, 7.0)])
+    7.0
+    """
+    final = None
+    for final in steps:  # noqa: B007
         pass
-    if step is None:
+    if final is None:
         raise ValueError("the sampler yielded nothing")
-    return step.x_t
-
-
-def _predict(denoiser: Denoiser, x: Array, t: int, cond: Any) -> Prediction:
-    with no_grad(x):  # around the call only: a context held across a yield would leak into the caller
-        return denoiser(x, t, cond)
-
-
-def _check(schedule: Schedule, times: Sequence[int]) -> list[int]:
-    row = [int(t) for t in schedule.check(times)]
-    if len(row) < 2 or any(t <= s for t, s in pairwise(row)):
-        raise ValueError(f"times must be two or more, strictly decreasing within {schedule.T}..0; got {row[:5]}")
-    return row
+    return final.x_t

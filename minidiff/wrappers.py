@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ class Guided:
     denoiser: Denoiser
     scale: float
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ValueError(f"scale must be a finite number (1: plain conditional, 0: unconditional); got {self.scale}")
+
     @property
     def schedule(self) -> Schedule:
         return self.denoiser.schedule
@@ -28,11 +33,17 @@ class Guided:
     def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
         if cond is None:
             raise ValueError("guidance needs a condition to guide towards; without one call the denoiser itself")
+        if not hasattr(cond, "null"):
+            raise TypeError(f"guidance needs a condition that offers null(), the empty one; got {type(cond).__name__}")
         with_it, without = self.denoiser(x_t, t, cond), self.denoiser(x_t, t, cond.null())
         # x_0 is an affine function of eps and the weights sum to 1, so both may be combined the same way.
-        x_0 = without.x_0 + self.scale * (with_it.x_0 - without.x_0)
-        eps = without.eps + self.scale * (with_it.eps - without.eps)
-        return Prediction(x_0, eps, with_it.var_mix)
+        return Prediction(self._mix(without.x_0, with_it.x_0), self._mix(without.eps, with_it.eps), with_it.var_mix)
+
+    def _mix(self, without: Array, with_it: Array) -> Array:
+        """without + scale * (with_it - without), written from the nearer end so that 0 and 1 are exact in floating point."""
+        if self.scale < 0.5:
+            return without + self.scale * (with_it - without)
+        return with_it + (self.scale - 1) * (with_it - without)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,5 +32,5 @@ class TimeEmbedding(nn.Module):
         self.net = nn.Sequential(nn.Linear(features, out_dim), nn.SiLU(), nn.Linear(out_dim, out_dim))
 
     def forward(self, t: Tensor) -> Tensor:
-        dtype = self.net[0].weight.dtype
-        return self.net(sinusoidal(t, self.features).to(dtype))
+        out: Tensor = self.net(sinusoidal(t, self.features).to(next(self.net.parameters()).dtype))
+        return out

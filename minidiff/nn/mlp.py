@@ -37,7 +37,8 @@ class MLP(nn.Module):
         h = self.first(x_t)
         for inner, outer in zip(self.inner, self.outer, strict=True):
             h = h + outer(self.act(inner(self.act(h)) + emb))
-        return self.last(self.act(h))
+        out: Tensor = self.last(self.act(h))
+        return out
 
 
 def count_parameters(network: nn.Module) -> int:

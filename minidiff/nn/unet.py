@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.nn.attention import SelfAttention
+from minidiff.nn.attention import SelfAttention, zero_
 from minidiff.nn.blocks import Downsample, ResBlock, Upsample
 from minidiff.nn.embed import TimeEmbedding
 
@@ -25,7 +25,8 @@ class Stage(nn.Module):
         self.attend = SelfAttention(c_out) if attend else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        return self.attend(self.block(x, emb))
+        out: Tensor = self.attend(self.block(x, emb))
+        return out
 
 
 class UNet(nn.Module):
@@ -51,7 +52,9 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(channels) != len(attention):
-            raise ValueError(f"channels and attention speak of the same resolutions; got {len(channels)} and {len(attention)} entries")
+            got = f"{len(channels)} and {len(attention)} entries"
+            raise ValueError(f"channels and attention speak of the same resolutions; got {got}")
+        self.in_channels = in_channels
         self.patch, self.vector_dim, self.image_channels = patch, vector_dim, image_channels
         self.multiple = patch * 2 ** (len(channels) - 1)
         emb = 4 * channels[0]
@@ -79,8 +82,7 @@ class UNet(nn.Module):
                 self.up.append(Upsample(c))
         self.norm = nn.GroupNorm(8, c)
         self.last = nn.Conv2d(c, out_channels * patch**2, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        zero_(self.last)
 
     def forward(
         self, x_t: Tensor, t: Tensor, vector: Tensor | None = None, tokens: Tensor | None = None, image: Tensor | None = None
@@ -102,11 +104,14 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)
 
     def _check(self, x_t: Tensor, vector: Tensor | None, tokens: Tensor | None, image: Tensor | None) -> None:
-        if x_t.ndim != 4 or x_t.shape[2] % self.multiple or x_t.shape[3] % self.multiple:
-            raise ValueError(f"x_t must be (B, C, H, W) with H and W multiples of {self.multiple}; got {tuple(x_t.shape)}")
-        if (vector is None) != (self.vector_dim == 0):
-            raise ValueError(f"this network takes a vector of width {self.vector_dim} (0: none); got {'none' if vector is None else tuple(vector.shape)}")
-        if (image is None) != (self.image_channels == 0):
-            raise ValueError(f"this network takes an image of {self.image_channels} channels (0: none); got {'none' if image is None else tuple(image.shape)}")
+        got = tuple(x_t.shape)
+        if x_t.ndim != 4 or got[1] != self.in_channels or got[2] % self.multiple or got[3] % self.multiple:
+            raise ValueError(f"x_t must be (B, {self.in_channels}, H, W) with H and W multiples of {self.multiple}; got {got}")
+        if (0 if vector is None else vector.shape[-1]) != self.vector_dim:
+            shape = "none" if vector is None else tuple(vector.shape)
+            raise ValueError(f"this network takes a vector of width {self.vector_dim} (0: none); got {shape}")
+        if (0 if image is None else image.shape[1]) != self.image_channels:
+            shape = "none" if image is None else tuple(image.shape)
+            raise ValueError(f"this network takes an image of {self.image_channels} channels (0: none); got {shape}")
         if tokens is not None:
             raise ValueError("this network has no cross-attention, so it takes no tokens")
