@@ -1,0 +1,60 @@
+# Every target makes the virtual environment first if it is missing. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# One thread: on a small or busy machine two threads of torch wait for each other and run many times slower.
+export OMP_NUM_THREADS ?= 1
+# uv does not read pip's settings, so a folder of local wheels known to pip is handed on.
+FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tour test lab lint notebooks check-notebooks mutants wheel clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.done  ## make the virtual environment (VENV=.venv, PYTHON=python3)
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "minidiff needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V 2>&1`; try make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv || echo "uv cannot be installed; going on with pip"
+	@if [ -x $(BIN)/uv ]; then \
+	  echo "$(BIN)/uv pip install --compile-bytecode -c constraints.txt -e .[test]"; \
+	  $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)") $(BIN)/uv pip install -q --python $(PY) --compile-bytecode -c constraints.txt -e '.[test]'; \
+	else \
+	  echo "$(PY) -m pip install -c constraints.txt -e .[test]"; \
+	  $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'; \
+	fi
+	@touch $@
+
+tour: setup  ## the whole of it in a few minutes: equations, a 2-D diffusion, digits; writes out/index.html
+	$(BIN)/minidiff tour
+
+test: lint check-notebooks  ## everything that CI runs
+	$(PY) -m pytest --nbval tests notebooks
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+notebooks: setup  ## run the notebooks whose sources changed (notebooks/src) and save their outputs
+	$(PY) tools/build_notebooks.py
+
+check-notebooks: setup  ## do the notebooks agree with their sources?
+	$(PY) tools/build_notebooks.py --check
+
+mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
+	$(PY) tests/mutants.py
+
+lab: setup  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+wheel: setup  ## build dist/minidiff-*.whl, data and weights inside
+	$(PY) -m hatchling build -t wheel -d dist
+
+clean:  ## remove what the other targets made, but for the environment (rm -r .venv) and your runs/
+	rm -rf build dist out .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,113 @@
+"""pyproject.toml, environment.yml and constraints.txt ask for the same packages, and the constraints are met here."""
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI -> conda-forge, where they differ
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def required():
+    """PyPI name -> range, of the package and its test extra."""
+    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    return {canonicalize_name(r.name): r.specifier for r in map(Requirement, lines)}
+
+
+def conda(text):
+    """(name -> range, pip's lines, channels) of an environment file; a version without an operator means equality."""
+    env = yaml.safe_load(text)
+    ranges, pip = {}, []
+    for line in env["dependencies"]:
+        if isinstance(line, dict):
+            pip += line["pip"]
+            continue
+        match = re.fullmatch(r"([a-z0-9][a-z0-9._-]*)\s*([<>=!~0-9.*,\s]*)", line)
+        assert match, f"not understood: {line!r}"
+        spec = re.sub(r"\s", "", match[2])
+        ranges[match[1]] = SpecifierSet(f"=={spec.lstrip('=')}" if re.match(r"=?\d", spec) else spec)
+    return ranges, pip, env["channels"]
+
+
+def pins():
+    """name -> version of every line of constraints.txt, which must all be exact."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[0-9][0-9a-z.]*", line) for line in lines)
+    assert lines == sorted(lines) and len({line.split("==")[0] for line in lines}) == len(lines)
+    return dict(line.split("==") for line in lines)
+
+
+def disagreements(text):
+    """What environment.yml asks for that pyproject.toml does not, or otherwise."""
+    ranges, pip, channels = conda(text)
+    want = {CONDA_NAMES.get(name, name): spec for name, spec in required().items()}
+    want |= {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    wrong = {name for name in want.keys() | ranges.keys() if want.get(name) != ranges.get(name)}
+    return wrong | ({"pip:"} if pip != ["--editable ."] else set()) | ({"channels"} if channels != ["conda-forge"] else set())
+
+
+def test_conda_and_pyproject_agree():
+    assert disagreements((ROOT / "environment.yml").read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("numpy >=1.26,<3", "numpy >=1.25,<3", {"numpy"}),
+        ("  - scipy >=1.11\n", "", {"scipy"}),
+        ("  - tqdm", "  - extra >=1\n  - tqdm", {"extra"}),
+        ("python >=3.11", "python >=3.10", {"python"}),
+        ("conda-forge", "defaults", {"channels"}),
+        ("--editable .", "minidiff", {"pip:"}),
+    ],
+)
+def test_a_disagreement_is_found(old, new, named):
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    lines = [line if line.lstrip().startswith("#") else line.replace(old.rstrip("\n"), new.rstrip("\n")) for line in text.splitlines()]
+    changed = "\n".join(line for line in lines if line.strip())
+    assert disagreements(changed) == named
+
+
+def test_constraints_lie_within_the_ranges():
+    pinned = pins()
+    for name, spec in required().items():
+        assert name in pinned, f"constraints.txt has no {name}"
+        assert spec.contains(pinned[name]), f"constraints.txt: {name}=={pinned[name]} is outside {spec}"
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_constraints_name_everything_that_gets_installed():
+    """Every dependency of a dependency has its pin too, and the pins together satisfy what the packages ask for."""
+    pinned = pins()
+    todo = [(name, "") for name in required()]
+    seen = set()
+    while todo:
+        name, extra = todo.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        assert name in pinned, f"constraints.txt has no {name}"
+        for line in importlib.metadata.distribution(name).requires or []:
+            r = Requirement(line)
+            if r.marker is None or r.marker.evaluate({"extra": extra}):
+                version = pinned.get(canonicalize_name(r.name), "none")
+                assert version != "none" and r.specifier.contains(version, prereleases=True), f"{name} asks for {r}; constraints.txt has {version}"
+                todo += [(canonicalize_name(r.name), e) for e in ("", *r.extras)]
+
+
+def test_version_is_the_same_everywhere():
+    import minidiff
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and {"message", "title", "authors"} <= citation.keys()
+    assert Version(minidiff.__version__) == Version(PROJECT["version"]) == Version(citation["version"])
+    assert (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").startswith("# Changelog")
