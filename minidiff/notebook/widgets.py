@@ -17,7 +17,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minidiff.bound import bits_per_dim, prior_term
+from minidiff.gaussian import Gaussian
 from minidiff.schedule import Schedule
+from minidiff.toy import GaussianMixture
 
 Update: TypeAlias = Callable[..., Figure]
 Readout: TypeAlias = Callable[..., str]
@@ -137,3 +139,44 @@ def schedule_explorer() -> Explorer:
 
 
 EXPLORERS: dict[str, Callable[[], Explorer]] = {"schedule": schedule_explorer}  # tests/test_widgets.py walks the ends of each
+
+
+def two_modes(separation: float) -> GaussianMixture:
+    """Two equal bumps of width 0.5 at -separation / 2 and + separation / 2, on the line."""
+    return GaussianMixture(np.array([0.5, 0.5]), np.array([[-separation / 2], [separation / 2]]), np.array([0.25, 0.25]))
+
+
+def both_kl(separation: float, mean: float, std: float) -> tuple[float, float]:
+    """KL(p || q) and KL(q || p) in nats for p = two_modes, q = N(mean, std^2): sums over a fine grid."""
+    x = np.linspace(-24, 24, 9601)
+    log_p = two_modes(separation).log_prob(x[:, None])
+    log_q = Gaussian(np.full_like(x, mean), std**2).log_prob(x)
+    p, q = np.exp(log_p) * (x[1] - x[0]), np.exp(log_q) * (x[1] - x[0])
+    return float((p * (log_p - log_q)).sum()), float((q * (log_q - log_p)).sum())
+
+
+def kl_figure(separation: float, mean: float, std: float) -> Figure:
+    """The two-mode density p and the Gaussian q that is to stand for it."""
+    x = np.linspace(-6, 6, 601)
+    fig, ax = canvas(1, width=6)
+    ax.fill_between(x, np.exp(two_modes(separation).log_prob(x[:, None])), alpha=0.3, label="p: two modes")
+    ax.plot(x, np.exp(Gaussian(np.full_like(x, mean), std**2).log_prob(x)), color="C1", label="q: your Gaussian")
+    ax.set(xlabel="x", ylabel="density", ylim=(0, 0.85))
+    ax.legend(loc="upper left")
+    return fig
+
+
+def kl_readout(separation: float, mean: float, std: float) -> str:
+    """Both directions, in nats."""
+    forward, reverse = both_kl(separation, mean, std)
+    return f"KL(p || q) = {forward:.3f} nats   KL(q || p) = {reverse:.3f} nats"
+
+
+def kl_explorer() -> Explorer:
+    """The explorer of notebook 01."""
+    return explorer(
+        kl_figure, kl_readout, separation=slider(4.0, 0.0, 6.0, 0.25), mean=slider(0.0, -4.0, 4.0, 0.05), std=slider(1.0, 0.2, 4.0, 0.05)
+    )
+
+
+EXPLORERS["kl"] = kl_explorer
