@@ -72,10 +72,9 @@ class Gaussian:
         other._needs_density()
         namespace(self.mean, other.mean)
         mean = self.mean - other.mean
-        if is_torch(self.var) or is_torch(other.var):
-            ratio = like(self.var, mean) / like(other.var, mean)
-        else:
-            ratio = self.var / other.var  # still float64: the small difference below cancels
+        tensor = is_torch(self.var) or is_torch(other.var)
+        # Two coefficients are divided in float64: the small difference below cancels.
+        ratio = like(self.var, mean) / like(other.var, mean) if tensor else self.var / other.var
         return like(0.5 * (ratio - 1 - _log(ratio)), mean) + mean**2 / like(2 * other.var, mean)
 
     def push(self, scale: float | Array, var: float | Array) -> Gaussian:

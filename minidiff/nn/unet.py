@@ -29,6 +29,34 @@ class Stage(nn.Module):
         return out
 
 
+def way_down(channels: tuple[int, ...], blocks: int, attention: tuple[bool, ...], emb: int) -> tuple[nn.ModuleList, list[int]]:
+    """The layers of the way down, and the width of every map that is handed across, the input's first."""
+    layers, widths, c = nn.ModuleList(), [channels[0]], channels[0]
+    for i, c_out in enumerate(channels):
+        for _ in range(blocks):
+            layers.append(Stage(c, c_out, emb, attention[i]))
+            c = c_out
+            widths.append(c)
+        if i < len(channels) - 1:
+            layers.append(Downsample(c))
+            widths.append(c)
+    return layers, widths
+
+
+def way_up(
+    channels: tuple[int, ...], blocks: int, attention: tuple[bool, ...], emb: int, widths: list[int]
+) -> nn.ModuleList:
+    """The layers of the way up; each block takes one of the handed-across maps, the last first."""
+    layers, c, waiting = nn.ModuleList(), channels[-1], list(widths)
+    for i, c_out in reversed(list(enumerate(channels))):
+        for _ in range(blocks + 1):
+            layers.append(Stage(c + waiting.pop(), c_out, emb, attention[i]))
+            c = c_out
+        if i > 0:
+            layers.append(Upsample(c))
+    return layers
+
+
 class UNet(nn.Module):
     """network(x_t, t, vector, tokens, image) -> (B, out_channels, H, W).
 
@@ -62,26 +90,12 @@ class UNet(nn.Module):
         self.vector = nn.Linear(vector_dim, emb) if vector_dim else None
         self.first = nn.Conv2d((in_channels + image_channels) * patch**2, channels[0], 3, padding=1)
 
-        self.down = nn.ModuleList()
-        widths, c = [channels[0]], channels[0]
-        for i, c_out in enumerate(channels):
-            for _ in range(blocks):
-                self.down.append(Stage(c, c_out, emb, attention[i]))
-                c = c_out
-                widths.append(c)
-            if i < len(channels) - 1:
-                self.down.append(Downsample(c))
-                widths.append(c)
+        self.down, widths = way_down(channels, blocks, attention, emb)
+        c = channels[-1]
         self.middle = nn.ModuleList([Stage(c, c, emb, attention[-1]), Stage(c, c, emb, False)])
-        self.up = nn.ModuleList()
-        for i, c_out in reversed(list(enumerate(channels))):
-            for _ in range(blocks + 1):
-                self.up.append(Stage(c + widths.pop(), c_out, emb, attention[i]))
-                c = c_out
-            if i > 0:
-                self.up.append(Upsample(c))
-        self.norm = nn.GroupNorm(8, c)
-        self.last = nn.Conv2d(c, out_channels * patch**2, 3, padding=1)
+        self.up = way_up(channels, blocks, attention, emb, widths)
+        self.norm = nn.GroupNorm(8, channels[0])
+        self.last = nn.Conv2d(channels[0], out_channels * patch**2, 3, padding=1)
         zero_(self.last)
 
     def forward(
