@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks check-notebooks mutants wheel clean
+.PHONY: help setup tour test lab lint notebooks check-notebooks equations mutants wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ notebooks: setup  ## run the notebooks whose sources changed (notebooks/src) and
 
 check-notebooks: setup  ## do the notebooks agree with their sources?
 	$(PY) tools/build_notebooks.py --check
+
+equations: setup  ## write EQUATIONS.md from the ledger
+	$(PY) -m minidiff.verify
 
 mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
 	$(PY) tests/mutants.py

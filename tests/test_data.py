@@ -6,6 +6,7 @@ No test needs the network or the full set: small IDX files are written here and 
 import gzip
 import hashlib
 import http.server
+import importlib.util
 import threading
 
 import numpy as np
@@ -43,7 +44,8 @@ def files(monkeypatch, tmp_path):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("MINIDIFF_DATA", raising=False)
     # The repository's own data/mnist, if somebody put the full set there, is not this test's business.
-    monkeypatch.setattr(data, "where", lambda real=data.where, own=data.data_dir(): [f for f in real() if f != own / "mnist"])
+    where, own = data.where, data.data_dir() / "mnist"
+    monkeypatch.setattr(data, "where", lambda: [folder for folder in where() if folder != own])
     return made
 
 
@@ -89,6 +91,28 @@ def test_scale_maps_pixels_to_the_range_of_the_models():
     assert torch.equal(((x + 1) * 127.5).round().to(torch.uint8).flatten(), torch.arange(256, dtype=torch.uint8))
     with pytest.raises(ValueError, match="uint8"):
         data.scale(np.zeros((1, 28, 28)))
+
+
+def test_the_readme_of_the_data_names_every_file_with_its_checksum():
+    readme = (data.data_dir() / "README.md").read_text(encoding="utf-8")
+    for path in (data.data_dir() / "mnist-5k").iterdir():
+        assert f"`{path.name}`" in readme and str(path.stat().st_size) in readme
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == data.SHA256[path.name]
+    assert all(value in readme for value in data.SHA256.values())
+    assert all(f"`{path.name}`" in readme for path in (data.data_dir() / "weights").glob("*.safetensors"))
+
+
+def test_the_conversion_interleaves_the_classes_and_is_deterministic():
+    spec = importlib.util.spec_from_file_location("make_mnist_5k", data.data_dir().parent / "tools" / "make_mnist_5k.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 500)
+    images = np.arange(5000, dtype=np.uint32).view(np.uint8).reshape(5000, 4)
+    mixed, order = tool.interleave(images, labels)
+    assert order[:20].tolist() == [*range(10)] * 2 and mixed[:, :2].copy().view(np.uint16)[10:13, 0].tolist() == [1, 501, 1001]
+    raw = tool.idx(images)
+    assert raw == tool.idx(images) and raw[3:10] == b"\0" * 5 + raw[8:10]  # no name, no time in the gzip header
+    assert gzip.decompress(raw)[:12] == bytes([0, 0, 8, 2, 0, 0, 19, 136, 0, 0, 0, 4])
 
 
 # Which set
@@ -196,7 +220,7 @@ PLAIN = gzip.decompress(GOOD)
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "not a whole gzip file|cut short|not an IDX file"),
+        (b"", "two zero bytes.*got nothing"),
         (PLAIN, "not a whole gzip file"),
         (b"<html>404</html>", "not a whole gzip file"),
         (GOOD[:-3], "cut short"),

@@ -1,7 +1,9 @@
 """pyproject.toml, environment.yml and constraints.txt ask for the same packages, and the constraints are met here."""
 
+import ast
 import importlib.metadata
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI -> conda-forge, where they differ
+MODULE_NAMES = {"PIL": "pillow"}  # import -> PyPI, where they differ
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -77,6 +80,23 @@ def test_a_disagreement_is_found(old, new, named):
     assert disagreements(changed) == named
 
 
+def test_every_import_is_a_declared_dependency():
+    """Not something that merely happens to come along with another package; and each has its reason in CONTRIBUTING.md."""
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    modules = set()
+    for path in (ROOT / "minidiff").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules.add(node.module.split(".")[0])
+    modules -= sys.stdlib_module_names | {"minidiff"}
+    assert {MODULE_NAMES.get(m, m) for m in modules} <= declared
+    reasons = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Dependencies")[1]
+    named = {name for row in re.findall(r"^\| ([a-z0-9, -]+) \|", reasons, re.MULTILINE) for name in row.split(", ")}
+    assert required().keys() <= named
+
+
 def test_constraints_lie_within_the_ranges():
     pinned = pins()
     for name, spec in required().items():
@@ -99,8 +119,9 @@ def test_constraints_name_everything_that_gets_installed():
         for line in importlib.metadata.distribution(name).requires or []:
             r = Requirement(line)
             if r.marker is None or r.marker.evaluate({"extra": extra}):
-                version = pinned.get(canonicalize_name(r.name), "none")
-                assert version != "none" and r.specifier.contains(version, prereleases=True), f"{name} asks for {r}; constraints.txt has {version}"
+                version = pinned.get(canonicalize_name(r.name))
+                fits = version and r.specifier.contains(version, prereleases=True)
+                assert fits, f"{name} asks for {r}; constraints.txt has {version}"
                 todo += [(canonicalize_name(r.name), e) for e in ("", *r.extras)]
 
 
