@@ -22,14 +22,15 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).pa
 
 
 def start(*args):
-    return subprocess.Popen([sys.executable, "-m", "minidiff.run.cli", *args], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "minidiff.run.cli", *args]
+    return subprocess.Popen(command, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_kill_9_at_random_moments_and_resume_gives_the_same_weights(tmp_path):
     """A real process, killed at several random moments, against one left alone: the same weights, bit for bit."""
     settings = [*TINY, "--set", "train.steps=120", "--set", "train.save_every=4"]
     alone = start("train", "mnist-ddpm", "--out", str(tmp_path / "alone"), *settings)
-    out, err = alone.communicate(timeout=300)
+    _, err = alone.communicate(timeout=300)
     assert alone.returncode == 0, err
 
     folder = tmp_path / "killed"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ def test_learning_rate_warms_up_and_ends_at_nothing():
     training = small_training(steps=100)
     rates = [training.lr_at(k) for k in range(1, 101)]
     assert rates[0] == pytest.approx(0.5e-2) and max(rates) <= 1e-2 and rates[-1] < 1e-5
-    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[2:]))
 
 
 def test_randomness_of_a_step_depends_on_seed_and_step_only():

@@ -26,7 +26,8 @@ def test_every_recipe_runs_two_steps(name, tmp_path):
     job.publish(tmp_path / "w.safetensors", note="two steps")
     metadata = read_metadata(tmp_path / "w.safetensors")
     assert metadata["recipe"] == json.loads(json.dumps(recipe.to_dict()))
-    assert metadata["steps"] == 2 and metadata["images_seen"] == 8 and metadata["note"] == "two steps" and len(metadata["data_sha256"]) == 64
+    assert metadata["steps"] == 2 and metadata["images_seen"] == 8
+    assert metadata["note"] == "two steps" and len(metadata["data_sha256"]) == 64
     if recipe.network.type == "classifier":
         assert isinstance(load_classifier(tmp_path / "w.safetensors"), DigitClassifier)
     else:

@@ -96,7 +96,8 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Pa
     own = network.state_dict()
     for name in [*own, *tensors]:
         if name not in tensors or name not in own:
-            raise FileError(f"{path}: weight {name!r} is {'missing' if name in own else 'unknown to this network'}; the file belongs to another recipe")
+            problem = "missing" if name in own else "unknown to this network"
+            raise FileError(f"{path}: weight {name!r} is {problem}; the file belongs to another recipe")
         if own[name].shape != tensors[name].shape:
             raise FileError(f"{path}: weight {name!r} has shape {tuple(tensors[name].shape)}, the recipe needs {tuple(own[name].shape)}")
         if not torch.isfinite(tensors[name]).all():

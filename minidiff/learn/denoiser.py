@@ -39,6 +39,8 @@ class NetworkDenoiser:
         out = self.network(x_t, t_row, cond.vector, cond.tokens, cond.image)
         C = x_t.shape[1]
         if out.shape[0] != x_t.shape[0] or out.shape[1] not in (C, 2 * C) or out.shape[2:] != x_t.shape[2:]:
-            raise ValueError(f"the network must answer {tuple(x_t.shape)} with the same shape, or twice the channels; got {tuple(out.shape)}")
+            raise ValueError(
+                f"the network must answer {tuple(x_t.shape)} with the same shape, or twice the channels; got {tuple(out.shape)}"
+            )
         var_mix = out[:, C:] if out.shape[1] == 2 * C else None
         return from_output(self.kind, out[:, :C], x_t, signal, noise, var_mix)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.rcsetup import cycler
 
 T = TypeVar("T")
 
 PROFILES = ("quick", "full")
 COLOURS = ["#2f6db5", "#d1642a", "#3d8f5f", "#8a4fa3", "#b8912b", "#5b6770"]  # readable in print and by the colour-blind
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 100,
     "figure.constrained_layout.use": True,
@@ -23,7 +24,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "image.cmap": "gray",

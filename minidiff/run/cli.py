@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minidiff import Clipped, __version__, ddim, ddpm
+from minidiff import Clipped, Denoiser, __version__, ddim, ddpm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,10 +136,9 @@ def sample(args: argparse.Namespace) -> int:
     path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
     if args.n < 1:
         raise ValueError(f"-n must be at least 1; got {args.n}")
-    denoiser = load(path, build)
-    shape = pictures.shape_of(denoiser)
-    if len(shape) == 3:
-        denoiser = Clipped(denoiser)
+    network = load(path, build)
+    shape = pictures.shape_of(network)
+    denoiser: Denoiser = Clipped(network) if len(shape) == 3 else network
     rng = torch.Generator().manual_seed(args.seed)
     x = torch.randn((args.n, *shape), generator=rng)
     times = denoiser.schedule.times(args.steps)

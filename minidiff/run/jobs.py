@@ -19,7 +19,7 @@ from minidiff.learn.checkpoint import fill, load, load_state, read, save, save_s
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.train import Batch, Training, TrainStep, descend, fit
 from minidiff.nn.classifier import DigitClassifier
-from minidiff.run.data import data_dir, mnist
+from minidiff.run.data import data_dir, mnist, scale
 from minidiff.run.recipes import Recipe, build, from_dict, make_network
 from minidiff.toy import TOYS
 
@@ -79,12 +79,12 @@ def batches(recipe: Recipe, source: str) -> tuple[Batch, str]:
     n = recipe.train.batch
     if recipe.data == "mnist":
         digits = mnist("train", source)
-        images, labels = torch.from_numpy(digits.images[:, None].copy()), torch.from_numpy(digits.labels.astype(np.int64))
+        labels = torch.from_numpy(digits.labels.astype(np.int64))
         told = recipe.network.type == "classifier"
 
         def draw_digits(rng: torch.Generator) -> tuple[Tensor, Any]:
-            i = torch.randint(0, len(images), (n,), generator=rng)
-            return images[i].float() / 127.5 - 1, labels[i] if told else None
+            i = torch.randint(0, len(labels), (n,), generator=rng)
+            return scale(digits.images[i.numpy()]), labels[i] if told else None
 
         return draw_digits, digits.checksum
     if recipe.data not in TOYS:
