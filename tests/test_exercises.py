@@ -17,13 +17,13 @@ SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks" / "src").glo
 
 def test_a_check_says_what_is_wrong(capsys):
     right, wrong = np.array([1.0, 2.0, 4.0]), {"twice too large": np.array([2.0, 4.0, 8.0])}
-    assert not check("A", None, right, wrong)
-    assert check("B", right.copy(), right, wrong)
-    assert not check("C", 2 * right, right, wrong, entry="t =")
-    assert not check("D", np.array([1.0, 2.0, 3.0]), right, wrong)
-    assert not check("E", 1.0, right, wrong)
-    assert not check("F", np.array([1.0, np.nan, 4.0]), right, wrong)
-    assert not check("G", 3.0, 0.0)
+    check("A", None, right, wrong)
+    check("B", right.copy(), right, wrong)
+    check("C", 2 * right, right, wrong, entry="t =")
+    check("D", np.array([1.0, 2.0, 3.0]), right, wrong)
+    check("E", 1.0, right, wrong)
+    check("F", np.array([1.0, np.nan, 4.0]), right, wrong)
+    check("G", 3.0, 0.0)
     assert capsys.readouterr().out.splitlines() == [
         "A: no answer yet",
         "B: right",
@@ -36,7 +36,8 @@ def test_a_check_says_what_is_wrong(capsys):
 
 
 def test_a_check_of_words(capsys):
-    assert check("A", "mean", "mean") and not check("B", "variance", "mean", {"variance": "the variance is right"})
+    check("A", "mean", "mean")
+    check("B", "variance", "mean", {"variance": "the variance is right"})
     assert capsys.readouterr().out == "A: right\nB: the variance is right\n"
 
 
@@ -62,7 +63,7 @@ def cells(source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", [s for s in SOURCES if "check(" in s.read_text()], ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [s for s in SOURCES if any(block for _, block in cells(s))], ids=lambda path: path.stem)
 def test_printed_solutions_pass_their_checks(source, capsys, monkeypatch):
     """Runs the notebook's code in one namespace; where a solution follows, runs it and repeats the cell's check."""
     monkeypatch.chdir(source.parents[1])
@@ -77,7 +78,7 @@ def test_printed_solutions_pass_their_checks(source, capsys, monkeypatch):
                 continue
             exec(compile(solution, source.name, "exec"), space)
             capsys.readouterr()
-            checks = [node for node in ast.parse(code).body if isinstance(node, ast.Expr) and _calls_check(node)]
+            checks = [node for node in ast.parse(code).body if isinstance(node, (ast.Expr, ast.Assign)) and _calls_check(node)]
             assert checks, f"{source.name}: a solution without a check before it"
             for node in checks:
                 exec(compile(ast.Module([node], []), source.name, "exec"), space)
@@ -85,7 +86,7 @@ def test_printed_solutions_pass_their_checks(source, capsys, monkeypatch):
             assert said and all(line.endswith(": right") for line in said), f"{source.name}: {said}"
             solved += 1
     plt.switch_backend(backend)
-    assert solved >= 2
+    assert solved
 
 
 def _calls_check(node):

@@ -14,32 +14,27 @@ from minidiff.schedule import Schedule
 
 def check(
     name: str, answer: Any, right: Any, mistakes: Mapping[str, Any] | None = None, rtol: float = 1e-6, entry: str = "entry"
-) -> bool:
+) -> None:
     """Print whether `answer` equals `right`, and if not, which of the known `mistakes` it is and by what ratio it is off.
 
     answer None means "not answered yet". mistakes: what the reader probably did -> the number(s) that gives. entry: what an
-    index of the arrays is called, e.g. "t =". Strings are compared as they are. Returns whether the answer is right.
+    index of the arrays is called, e.g. "t =". Strings are compared as they are. Checked by tests/test_exercises.py.
     """
     mistakes = mistakes or {}
     if answer is None:
-        print(f"{name}: no answer yet")
-        return False
-    if isinstance(right, str):
+        verdict = "no answer yet"
+    elif isinstance(right, str):
         verdict = "right" if answer == right else mistakes.get(answer, f"not {answer!r}; look at the numbers again")
-        print(f"{name}: {verdict}")
-        return answer == right
-    answer, right = np.asarray(answer, dtype=float), np.asarray(right, dtype=float)
+    else:
+        verdict = _compare(np.asarray(answer, dtype=float), np.asarray(right, dtype=float), mistakes, rtol, entry)
+    print(f"{name}: {verdict}")
+
+
+def _compare(answer: Any, right: Any, mistakes: Mapping[str, Any], rtol: float, entry: str) -> str:
     if answer.shape != right.shape:
-        print(f"{name}: the shape is {answer.shape}, expected {right.shape}")
-        return False
+        return f"the shape is {answer.shape}, expected {right.shape}"
     if np.allclose(answer, right, rtol=rtol, atol=0):
-        print(f"{name}: right")
-        return True
-    print(f"{name}: {_diagnosis(answer, right, mistakes, rtol, entry)}")
-    return False
-
-
-def _diagnosis(answer: Any, right: Any, mistakes: Mapping[str, Any], rtol: float, entry: str) -> str:
+        return "right"
     known = next((what for what, value in mistakes.items() if np.allclose(answer, value, rtol=rtol, atol=0)), None)
     off = np.where(np.isfinite(answer), np.abs(answer - right) / (np.abs(right) + 1e-300), np.inf)
     where = np.unravel_index(int(np.argmax(off)), off.shape)
