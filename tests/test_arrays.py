@@ -101,7 +101,9 @@ def test_log_sub_exp_against_fifty_digits(a, b):
     mpmath.mp.dps = 50
     exact = float(mpmath.log(mpmath.exp(a) - mpmath.exp(b)))
     assert math.isclose(float(log_sub_exp(np.float64(a), np.float64(b))), exact, rel_tol=1e-12)
-    assert math.isclose(float(log_sub_exp(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))), exact, rel_tol=1e-12)
+    assert math.isclose(
+        float(log_sub_exp(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))), exact, rel_tol=1e-12
+    )
 
 
 def test_sum_features():
@@ -119,5 +121,5 @@ def test_no_grad():
 
 
 def test_importing_the_mathematics_does_not_import_torch():
-    code = "import minidiff, sys; assert 'torch' not in sys.modules; import numpy as np; minidiff.marginal(minidiff.Schedule.linear(), np.ones((1, 2)), 5)"
+    code = "import minidiff, sys; assert 'torch' not in sys.modules; import numpy as np; minidiff.marginal(minidiff.Schedule.linear(), np.ones((1, 2)), 5)"  # noqa: E501
     subprocess.run([sys.executable, "-c", code + "; assert 'torch' not in sys.modules"], check=True)

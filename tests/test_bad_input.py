@@ -47,12 +47,19 @@ TIMES = {
     "t is None": (lambda: md.marginal(S, X, None), TypeError, "got NoneType"),
     "2-D t": (lambda: S.scales(np.ones((4, 1), int)), ValueError, r"a row of shape \(B,\); got shape \(4, 1\)"),
     "no t at all": (lambda: S.scales(np.zeros(0, int)), ValueError, "got none at all"),
-    "t of another batch": (lambda: md.marginal(S, X, [1, 2, 3]), ValueError, r"shape \(3,\) does not fit \(4, 2\): .* for each example"),
+    "t of another batch": (
+        lambda: md.marginal(S, X, [1, 2, 3]),
+        ValueError,
+        r"shape \(3,\) does not fit \(4, 2\): .* for each example",
+    ),
     "t of another batch, exact denoiser": (lambda: EXACT(X, [1, 2, 3]), ValueError, r"shape \(3,\) does not fit \(4, 2\)"),
     "s = t": (lambda: md.posterior(S, X, X, 5, 5), ValueError, r"s must be earlier than t .*0\.\.10.*; got s = 5, t = 5"),
     "s > t": (lambda: md.transition(S, X, 6, 5), ValueError, "got s = 6, t = 5"),
     "s >= t in one example of many": (
-        lambda: md.posterior(S, np.zeros((40, 2)), np.zeros((40, 2)), [1] * 40, [2] * 39 + [1]), ValueError, "got s = 1, t = 1"),
+        lambda: md.posterior(S, np.zeros((40, 2)), np.zeros((40, 2)), [1] * 40, [2] * 39 + [1]),
+        ValueError,
+        "got s = 1, t = 1",
+    ),
     "s below 0": (lambda: md.transition(S, X, -1, 5), ValueError, r"s must lie in 0\.\.10; got -1"),
     "s and t of different lengths": (lambda: S.beta_ts([1, 2], [3, 4, 5]), ValueError, "rows of one length; got lengths 2 and 3"),
 }
@@ -64,9 +71,17 @@ SCHEDULES = {
     "alpha_bar is NaN": (lambda: table(_4=np.nan), ValueError, "must be finite; entry 4"),
     "alpha_bar is negative": (lambda: table(_9=-0.1), ValueError, r"must stay positive; alpha_bar\[9\] = -0.1"),
     "alpha_bar reaches 0": (lambda: md.Schedule([1, 0.5, 0]), ValueError, r"alpha_bar\[2\] = 0"),
-    "alpha_bar is a matrix": (lambda: md.Schedule(np.ones((2, 2))), ValueError, r"one row of T \+ 1 >= 2 numbers; got shape \(2, 2\)"),
+    "alpha_bar is a matrix": (
+        lambda: md.Schedule(np.ones((2, 2))),
+        ValueError,
+        r"one row of T \+ 1 >= 2 numbers; got shape \(2, 2\)",
+    ),
     "alpha_bar is one number": (lambda: md.Schedule([1.0]), ValueError, r"got shape \(1,\)"),
-    "a beta of 1": (lambda: md.Schedule.from_betas([0.1, 1.0]), ValueError, "strictly between 0 and 1, for t = 1..T; got 0.1, 1.0"),
+    "a beta of 1": (
+        lambda: md.Schedule.from_betas([0.1, 1.0]),
+        ValueError,
+        "strictly between 0 and 1, for t = 1..T; got 0.1, 1.0",
+    ),
     "a beta of 0": (lambda: md.Schedule.linear(10, beta_1=0), ValueError, "strictly between 0 and 1"),
     "T = 0": (lambda: md.Schedule.linear(0), ValueError, "T must be an int >= 1; got 0"),
     "T is a float": (lambda: md.Schedule.cosine(1e3), ValueError, "T must be an int >= 1; got 1000.0"),
@@ -74,25 +89,41 @@ SCHEDULES = {
     "more steps than T": (lambda: S.times(11), ValueError, r"an int in 1\.\.10; got 11"),
     "no steps": (lambda: S.times(0), ValueError, r"in 1\.\.10; got 0"),
     "a float number of steps": (lambda: S.times(5.0), ValueError, r"an int in 1\.\.10; got 5.0"),
-    "unknown spacing": (lambda: S.times(5, "leading"), ValueError, "\"trailing\" or \"quadratic\"; got 'leading'"),
+    "unknown spacing": (lambda: S.times(5, "leading"), ValueError, '"trailing" or "quadratic"; got \'leading\''),
 }
 
 ARRAYS = {
     "NumPy noise for a tensor": (lambda: md.marginal(S, TX, 5).sample(np.zeros((4, 2))), TypeError, "mixed: convert one"),
     "x_0 NumPy, x_t torch": (lambda: md.posterior(S, X, TX, 1, 2), TypeError, "mixed: convert one"),
     "a list for x_0": (lambda: md.marginal(S, [[0.0, 1.0]], 5), TypeError, "expected a NumPy array or a torch tensor, got list"),
-    "noise of another shape": (lambda: md.marginal(S, X, 5).sample(np.zeros((4, 3))), ValueError, r"shape \(4, 2\); got \(4, 3\)"),
-    "one noise for the whole batch": (lambda: md.marginal(S, X, 5).sample(np.zeros(2)), ValueError, r"shape \(4, 2\); got \(2,\)"),
+    "noise of another shape": (
+        lambda: md.marginal(S, X, 5).sample(np.zeros((4, 3))),
+        ValueError,
+        r"shape \(4, 2\); got \(4, 3\)",
+    ),
+    "one noise for the whole batch": (
+        lambda: md.marginal(S, X, 5).sample(np.zeros(2)),
+        ValueError,
+        r"shape \(4, 2\); got \(2,\)",
+    ),
     "noise is None": (lambda: md.marginal(S, X, 5).sample(None), TypeError, "got NoneType"),
     "x_0 and x_t of different shapes": (lambda: md.posterior(S, X, X[:2], 1, 2), ValueError, r"got \(4, 2\) and \(2, 2\)"),
-    "a legacy RandomState": (lambda: normal(np.random.RandomState(0)), TypeError, "Generator or torch.Generator, got RandomState"),
+    "a legacy RandomState": (
+        lambda: normal(np.random.RandomState(0)),
+        TypeError,
+        "Generator or torch.Generator, got RandomState",
+    ),
     "a seed for a generator": (lambda: normal(0), TypeError, "got int"),
     "a coefficient that does not fit": (lambda: like(np.ones(3), X), ValueError, "one number, or one for each example"),
     "a module for an array": (lambda: namespace(np), TypeError, "got module"),
     "features of a number": (lambda: sum_features(np.float64(3)), ValueError, r"needs shape \(B, \.\.\.\)"),
     "negative variance": (lambda: md.Gaussian(X, -1.0), ValueError, "must be a number >= 0"),
     "NaN variance": (lambda: md.Gaussian(X, np.nan), ValueError, "must be a number >= 0; got a negative one or NaN"),
-    "a variance of another shape": (lambda: md.Gaussian(X, np.ones((4, 3))), ValueError, r"broadcast against .* \(4, 2\); got \(4, 3\)"),
+    "a variance of another shape": (
+        lambda: md.Gaussian(X, np.ones((4, 3))),
+        ValueError,
+        r"broadcast against .* \(4, 2\); got \(4, 3\)",
+    ),
     "a variance of more axes": (lambda: md.Gaussian(np.zeros(2), np.ones((4, 2))), ValueError, r"broadcast against"),
     "tensor variance of a NumPy mean": (lambda: md.Gaussian(X, torch.ones(4, 2)), TypeError, "mixed"),
     "density of a point": (lambda: md.Gaussian(X, 0.0).log_prob(X), ValueError, "point mass has no density"),
@@ -102,26 +133,69 @@ ARRAYS = {
 }
 
 PREDICTIONS = {
-    "unknown kind read": (lambda: md.from_output("epsilon", X, X, 0.8, 0.6), ValueError, "one of eps, x_0, v, score; got 'epsilon'"),
+    "unknown kind read": (
+        lambda: md.from_output("epsilon", X, X, 0.8, 0.6),
+        ValueError,
+        "one of eps, x_0, v, score; got 'epsilon'",
+    ),
     "unknown kind trained": (lambda: md.target("x0", X, X, 0.8, 0.6), ValueError, "one of eps, x_0, v, score; got 'x0'"),
     "unknown kind of network": (lambda: NetworkDenoiser(MLP(width=8), S, "noise"), ValueError, "one of eps, x_0, v, score"),
     "a prediction at t = 0": (lambda: md.from_output("x_0", X, X, *S.scales(0)), ValueError, "at t = 0 there is no noise"),
     "a score at t = 0": (lambda: md.target("score", X, X, *S.scales(0)), ValueError, "a score needs noise > 0"),
     "output of another shape": (lambda: md.from_output("eps", X[:, :1], X, 0.8, 0.6), ValueError, r"got \(4, 1\) and \(4, 2\)"),
-    "x_0 and eps of different shapes": (lambda: md.target("v", X, X[:1], 0.8, 0.6), ValueError, "x_0 and eps must have one shape"),
-    "unknown variance": (lambda: md.reverse_transition(S, PRED, X, 1, 2, "fixed"), ValueError, "\"small\", \"large\", \"learned\" or .*'fixed'"),
-    "variance is a number": (lambda: md.reverse_transition(S, PRED, X, 1, 2, 0.1), TypeError, r"an array of shape \(T \+ 1,\); got float"),
+    "x_0 and eps of different shapes": (
+        lambda: md.target("v", X, X[:1], 0.8, 0.6),
+        ValueError,
+        "x_0 and eps must have one shape",
+    ),
+    "unknown variance": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, "fixed"),
+        ValueError,
+        '"small", "large", "learned" or .*\'fixed\'',
+    ),
+    "variance is a number": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, 0.1),
+        TypeError,
+        r"an array of shape \(T \+ 1,\); got float",
+    ),
     "variance is None": (lambda: md.reverse_transition(S, PRED, X, 1, 2, None), TypeError, "got NoneType"),
-    "T explicit variances": (lambda: md.reverse_transition(S, PRED, X, 1, 2, ones[1:]), ValueError, r"shape \(11,\), .*; got \(10,\)"),
-    "a negative explicit variance": (lambda: md.reverse_transition(S, PRED, X, 1, 2, -ones), ValueError, "numbers >= 0; entry 1 is -1"),
-    "a NaN explicit variance": (lambda: md.reverse_transition(S, PRED, X, 1, 2, np.r_[ones[:4], np.nan, ones[:6]]), ValueError, "entry 4 is nan"),
-    "learned without var_mix": (lambda: md.reverse_transition(S, PRED, X, 1, 2, "learned"), ValueError, "needs a denoiser that predicts var_mix"),
+    "T explicit variances": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, ones[1:]),
+        ValueError,
+        r"shape \(11,\), .*; got \(10,\)",
+    ),
+    "a negative explicit variance": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, -ones),
+        ValueError,
+        "numbers >= 0; entry 1 is -1",
+    ),
+    "a NaN explicit variance": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, np.r_[ones[:4], np.nan, ones[:6]]),
+        ValueError,
+        "entry 4 is nan",
+    ),
+    "learned without var_mix": (
+        lambda: md.reverse_transition(S, PRED, X, 1, 2, "learned"),
+        ValueError,
+        "needs a denoiser that predicts var_mix",
+    ),
     "var_mix of another shape": (
-        lambda: md.reverse_transition(S, md.Prediction(X, X, X[:, :1]), X, 1, 2, "learned"), ValueError, "pred.var_mix and x_t must have one shape"),
-    "x_0-hat of another shape": (lambda: md.reverse_transition(S, PRED, X[:1], 1, 2), ValueError, "pred.x_0 and x_t must have one shape"),
+        lambda: md.reverse_transition(S, md.Prediction(X, X, X[:, :1]), X, 1, 2, "learned"),
+        ValueError,
+        "pred.var_mix and x_t must have one shape",
+    ),
+    "x_0-hat of another shape": (
+        lambda: md.reverse_transition(S, PRED, X[:1], 1, 2),
+        ValueError,
+        "pred.x_0 and x_t must have one shape",
+    ),
     "from T to 0 at once": (lambda: md.reverse_transition(S, PRED, X, 0, 10), ValueError, "the step from T = 10 to 0"),
     "guidance without a condition": (lambda: md.Guided(EXACT, 2.0)(X, 5), ValueError, "needs a condition"),
-    "a condition without null": (lambda: md.Guided(EXACT, 2.0)(X, 5, "cat"), TypeError, r"offers null\(\), the empty one; got str"),
+    "a condition without null": (
+        lambda: md.Guided(EXACT, 2.0)(X, 5, "cat"),
+        TypeError,
+        r"offers null\(\), the empty one; got str",
+    ),
     "guidance by NaN": (lambda: md.Guided(EXACT, np.nan), ValueError, "scale must be a finite number"),
     "clipping to nothing": (lambda: md.Clipped(EXACT, 1, -1), ValueError, "low must be below high; got 1 and -1"),
     "a condition for the exact denoiser": (lambda: EXACT(X, 5, "cat"), ValueError, "takes no condition"),
@@ -130,26 +204,46 @@ PREDICTIONS = {
     "NumPy for a network": (lambda: NET(X, 5), TypeError, "denoises torch tensors; got ndarray"),
     "a network of the wrong width": (lambda: NetworkDenoiser(MLP(out_dim=3, width=8), S)(TX, 5), ValueError, r"got \(4, 3\)"),
     "a label for a network without": (lambda: NET(TX, 5, Condition(vector=torch.ones(4, 3))), ValueError, "vector of width 0"),
-    "a picture of odd size": (lambda: UNet(channels=(8, 8))(torch.zeros(1, 1, 6, 6), torch.tensor([1])), ValueError, "multiples of 4"),
+    "a picture of odd size": (
+        lambda: UNet(channels=(8, 8))(torch.zeros(1, 1, 6, 6), torch.tensor([1])),
+        ValueError,
+        "multiples of 4",
+    ),
     "a mask that is not bool": (lambda: Condition(vector=torch.ones(4, 3)).drop(torch.ones(4)), ValueError, "mask must be bool"),
 }
 
 BOUNDS = {
-    "x_0 off the 256 levels": (lambda: md.decoder_term(S, PRED, X + 0.1234, X), ValueError, "256 levels k / 127.5 - 1; .* density_term"),
+    "x_0 off the 256 levels": (
+        lambda: md.decoder_term(S, PRED, X + 0.1234, X),
+        ValueError,
+        "256 levels k / 127.5 - 1; .* density_term",
+    ),
     "pixels 0..255": (lambda: md.decoder_term(S, PRED, np.full((4, 2), 200), X), ValueError, "256 levels"),
     "NaN pixels": (lambda: md.decoder_term(S, PRED, X * np.nan, X), ValueError, "256 levels"),
     "a decoder without width": (lambda: md.decoder_term(S, PRED, X + 1, X, 0 * ones), ValueError, "needs a variance > 0"),
     "the decoder's step as a KL": (lambda: md.step_term(S, PRED, X, X, 0, 1), ValueError, "use decoder_term"),
     "a bound that starts late": (lambda: check_grid(S, [9, 4, 0]), ValueError, "go from T = 10 to 0; got 9 to 0"),
     "a bound that stops early": (lambda: check_grid(S, [10, 1]), ValueError, "got 10 to 1"),
-    "a bound with rising times": (lambda: md.variational_bound(EXACT, X, draw, times=[10, 5, 5, 0]), ValueError, "strictly decreasing"),
-    "a bound with a generator for draw": (lambda: md.variational_bound(EXACT, X, RNG), TypeError, r"draw\(x\) -> noise, .*; got Generator"),
+    "a bound with rising times": (
+        lambda: md.variational_bound(EXACT, X, draw, times=[10, 5, 5, 0]),
+        ValueError,
+        "strictly decreasing",
+    ),
+    "a bound with a generator for draw": (
+        lambda: md.variational_bound(EXACT, X, RNG),
+        TypeError,
+        r"draw\(x\) -> noise, .*; got Generator",
+    ),
     "no dimensions": (lambda: md.bits_per_dim(1.0, 0), ValueError, "an int >= 1, the number of features; got 0"),
     "half a dimension": (lambda: md.bits_per_dim(1.0, 2.5), ValueError, "got 2.5"),
 }
 
 SAMPLERS = {
-    "times that rise": (lambda: first(md.ddpm(EXACT, X, [0, 5, 10], draw)), ValueError, "strictly decreasing within 10..0; got 0, 5, 10"),
+    "times that rise": (
+        lambda: first(md.ddpm(EXACT, X, [0, 5, 10], draw)),
+        ValueError,
+        "strictly decreasing within 10..0; got 0, 5, 10",
+    ),
     "times beyond T": (lambda: first(md.ddim(EXACT, X, [11, 0])), ValueError, r"times must lie in 0\.\.10; got 11"),
     "one time": (lambda: first(md.ddim(EXACT, X, [10])), ValueError, "two or more"),
     "a number for times": (lambda: first(md.ddim(EXACT, X, 10)), ValueError, "two or more"),
@@ -158,22 +252,41 @@ SAMPLERS = {
     "eta below 0": (lambda: first(md.ddim(EXACT, X, [10, 0], draw, eta=-0.1)), ValueError, "got -0.1"),
     "eta is NaN": (lambda: first(md.ddim(EXACT, X, [10, 0], draw, eta=np.nan)), ValueError, "got nan"),
     "eta > 0 without draw": (lambda: first(md.ddim(EXACT, X, [10, 0], eta=0.5)), ValueError, "adds noise, so it needs draw"),
-    "ddpm without draw": (lambda: first(md.ddpm(EXACT, X, [10, 0], None)), TypeError, r"function draw\(x\) -> noise, .*; got NoneType"),
+    "ddpm without draw": (
+        lambda: first(md.ddpm(EXACT, X, [10, 0], None)),
+        TypeError,
+        r"function draw\(x\) -> noise, .*; got NoneType",
+    ),
     "a generator for draw": (lambda: first(md.ddim(EXACT, X, [10, 0], RNG, eta=1)), TypeError, "got Generator"),
-    "a draw of another shape": (lambda: md.last(md.ddpm(EXACT, X, [10, 5, 0], lambda x: x[:1])), ValueError, "noise must have the mean's shape"),
+    "a draw of another shape": (
+        lambda: md.last(md.ddpm(EXACT, X, [10, 5, 0], lambda x: x[:1])),
+        ValueError,
+        "noise must have the mean's shape",
+    ),
     "a sampler that yields nothing": (lambda: md.last([]), ValueError, "yielded nothing"),
 }
 
 TOYS = {
     "weights that sum to 2": (lambda: md.GaussianMixture([1, 1], [[0], [1]], [1, 1]), ValueError, "sum to 1; got shape .* sum 2"),
-    "a negative weight": (lambda: md.GaussianMixture([1.5, -0.5], [[0], [1]], [1, 1]), ValueError, "positive numbers that sum to 1"),
+    "a negative weight": (
+        lambda: md.GaussianMixture([1.5, -0.5], [[0], [1]], [1, 1]),
+        ValueError,
+        "positive numbers that sum to 1",
+    ),
     "means without an axis": (lambda: md.GaussianMixture([1], [0.0], [1]), ValueError, r"shape \(1, D\)"),
     "a negative variance": (lambda: md.GaussianMixture([1], [[0]], [-1]), ValueError, r"variances >= 0"),
     "a matrix that is not symmetric": (lambda: md.GaussianMixture([1], [[0, 0]], [[[1, 0.5], [0, 1]]]), ValueError, "symmetric"),
     "NaN means": (lambda: md.GaussianMixture([1], [[np.nan]], [1]), ValueError, "finite"),
-    "density of a mixture of points": (lambda: md.GaussianMixture([1], [[0.0]], [0.0]).log_prob(X[:, :1]), ValueError, "no density"),
+    "density of a mixture of points": (
+        lambda: md.GaussianMixture([1], [[0.0]], [0.0]).log_prob(X[:, :1]),
+        ValueError,
+        "no density",
+    ),
     "entropy of an oblique mixture": (
-        lambda: quantised_entropy(md.GaussianMixture([1], [[0, 0]], [[[1, 0.5], [0.5, 1]]])), ValueError, "round components"),
+        lambda: quantised_entropy(md.GaussianMixture([1], [[0, 0]], [[[1, 0.5], [0.5, 1]]])),
+        ValueError,
+        "round components",
+    ),
     "an odd board": (lambda: checkerboard(5, RNG, 3), ValueError, "must be even"),
 }
 

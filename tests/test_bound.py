@@ -8,8 +8,18 @@ import scipy.stats
 import torch
 
 from minidiff import (
-    Bound, ExactDenoiser, Gaussian, GaussianMixture, Prediction, Schedule,
-    bits_per_dim, decoder_term, density_term, prior_term, step_term, variational_bound,
+    Bound,
+    ExactDenoiser,
+    Gaussian,
+    GaussianMixture,
+    Prediction,
+    Schedule,
+    bits_per_dim,
+    decoder_term,
+    density_term,
+    prior_term,
+    step_term,
+    variational_bound,
 )
 from minidiff.arrays import normal
 from minidiff.bound import check_grid, discretised_log_prob
@@ -79,7 +89,9 @@ def test_decoder_term_is_the_sum_over_features():
     by_hand = -discretised_log_prob(Gaussian(pred.x_0, 0.03), x_0).sum((1, 2))
     np.testing.assert_allclose(decoder_term(SHORT, pred, x_0, x_1, table), by_hand, rtol=1e-12)
     tensors = Prediction(torch.from_numpy(pred.x_0), None)
-    np.testing.assert_allclose(decoder_term(SHORT, tensors, torch.from_numpy(x_0), torch.from_numpy(x_1), table), by_hand, rtol=1e-10)
+    np.testing.assert_allclose(
+        decoder_term(SHORT, tensors, torch.from_numpy(x_0), torch.from_numpy(x_1), table), by_hand, rtol=1e-10
+    )
     density = -scipy.stats.norm(pred.x_0, 0.03**0.5).logpdf(x_0).sum((1, 2))
     np.testing.assert_allclose(density_term(SHORT, pred, x_0, x_1, table), density, rtol=1e-12)
 
@@ -109,7 +121,9 @@ def test_step_term_by_quadrature(variance):
     mean = lambda x: np.sqrt(a_s) * b / (1 - a_t) * x + np.sqrt(1 - b) * (1 - a_s) / (1 - a_t) * x_t  # noqa: E731
     q = scipy.stats.norm(mean(x_0), np.sqrt((1 - a_s) / (1 - a_t) * b))
     p = scipy.stats.norm(mean(guess), np.sqrt(b) if variance == "large" else q.std())
-    kl = scipy.integrate.quad(lambda x: q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), q.mean() - 10, q.mean() + 10, epsabs=1e-13, points=[q.mean()])[0]
+    kl = scipy.integrate.quad(
+        lambda x: q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), q.mean() - 10, q.mean() + 10, epsabs=1e-13, points=[q.mean()]
+    )[0]
     one = lambda v: np.array([[v, v]])  # noqa: E731
     got = step_term(SHORT, Prediction(one(guess), None), one(x_0), one(x_t), t - 1, t, variance)
     assert got.shape == (1,) and got[0] == pytest.approx(2 * kl, rel=1e-9)
@@ -202,13 +216,20 @@ def test_one_step_and_two_steps():
 def test_integer_data_and_gradient_free_predictions():
     x_0 = torch.tensor([[0, 1], [-1, 0]])
     b = variational_bound(ExactDenoiser(ring(), Schedule.linear(20)), x_0, normal(np.random.default_rng(0)), decoder=density_term)
-    same = variational_bound(ExactDenoiser(ring(), Schedule.linear(20)), x_0.float(), normal(np.random.default_rng(0)), decoder=density_term)
+    same = variational_bound(
+        ExactDenoiser(ring(), Schedule.linear(20)), x_0.float(), normal(np.random.default_rng(0)), decoder=density_term
+    )
     np.testing.assert_allclose(b.total, same.total, rtol=1e-6)
     assert not b.total.requires_grad
 
 
 def test_check_grid_and_units():
-    assert check_grid(Schedule.linear(3), None) == [3, 2, 1, 0] and check_grid(Schedule.linear(9), range(9, -1, -3)) == [9, 6, 3, 0]
+    assert check_grid(Schedule.linear(3), None) == [3, 2, 1, 0] and check_grid(Schedule.linear(9), range(9, -1, -3)) == [
+        9,
+        6,
+        3,
+        0,
+    ]
     nats = 3072 * 3.5 * np.log(2)
     assert bits_per_dim(nats, 3072) == pytest.approx(3.5) and bits_per_dim(torch.tensor([nats]), 3072).shape == (1,)
     part = Bound(np.ones(2), np.ones((3, 2)), np.ones(2))

@@ -24,10 +24,16 @@ def test_log_prob_against_scipy(mean, var):
 def test_kl_by_quadrature(m, v, n, w):
     p, q = scipy.stats.norm(m, v**0.5), scipy.stats.norm(n, w**0.5)
     value = scipy.integrate.quad(
-        lambda z: p.pdf(m + v**0.5 * z) * v**0.5 * (p.logpdf(m + v**0.5 * z) - q.logpdf(m + v**0.5 * z)), -12, 12, epsabs=1e-13, epsrel=1e-12
+        lambda z: p.pdf(m + v**0.5 * z) * v**0.5 * (p.logpdf(m + v**0.5 * z) - q.logpdf(m + v**0.5 * z)),
+        -12,
+        12,
+        epsabs=1e-13,
+        epsrel=1e-12,
     )[0]
     assert Gaussian(np.array([m]), v).kl(Gaussian(np.array([n]), w))[0] == pytest.approx(value, abs=1e-11)
-    t = Gaussian(torch.tensor([m], dtype=torch.float64), v).kl(Gaussian(torch.tensor([n], dtype=torch.float64), torch.tensor([w], dtype=torch.float64)))
+    t = Gaussian(torch.tensor([m], dtype=torch.float64), v).kl(
+        Gaussian(torch.tensor([n], dtype=torch.float64), torch.tensor([w], dtype=torch.float64))
+    )
     assert t.item() == pytest.approx(value, abs=1e-11)
     both = torch.distributions.kl_divergence(torch.distributions.Normal(m, v**0.5), torch.distributions.Normal(n, w**0.5))
     assert both.item() == pytest.approx(value, rel=1e-4, abs=1e-5)
@@ -54,7 +60,9 @@ def test_push_is_the_convolution():
     assert abs(y.mean() - g.mean) < 5 * (g.var / len(y)) ** 0.5 and abs(y.var() - g.var) < 5 * g.var * (2 / len(y)) ** 0.5
 
 
-@pytest.mark.parametrize("m, v, scale, var, y", [(0.3, 1.2, 0.8, 0.5, -1.0), (2.0, 0.01, -3.0, 4.0, 1.0), (0.0, 5.0, 1.0, 1e-3, 2.0)])
+@pytest.mark.parametrize(
+    "m, v, scale, var, y", [(0.3, 1.2, 0.8, 0.5, -1.0), (2.0, 0.01, -3.0, 4.0, 1.0), (0.0, 5.0, 1.0, 1e-3, 2.0)]
+)
 def test_given_is_bayes_rule_on_a_grid(m, v, scale, var, y):
     g = Gaussian(np.array([m]), v).given(scale, var, np.array([y]))
     x = g.mean[0] + np.sqrt(g.var) * np.linspace(-12, 12, 20_001)
@@ -62,7 +70,9 @@ def test_given_is_bayes_rule_on_a_grid(m, v, scale, var, y):
     w = np.exp(log_joint - log_joint.max())
     w /= w.sum()
     mean = w @ x
-    assert mean == pytest.approx(g.mean[0], abs=1e-9 * max(1, abs(mean))) and w @ (x - mean) ** 2 == pytest.approx(g.var, rel=1e-9)
+    assert mean == pytest.approx(g.mean[0], abs=1e-9 * max(1, abs(mean))) and w @ (x - mean) ** 2 == pytest.approx(
+        g.var, rel=1e-9
+    )
     evidence = scipy.special.logsumexp(log_joint) + np.log(x[1] - x[0])
     assert evidence == pytest.approx(Gaussian(np.array([m]), v).push(scale, var).log_prob(np.array([y]))[0], abs=1e-9)
 

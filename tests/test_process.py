@@ -10,7 +10,11 @@ from minidiff import Gaussian, Schedule, marginal, posterior, transition
 from minidiff.process import posterior_variance, posterior_weights
 
 SCHEDULES = {"linear": Schedule.linear(), "cosine": Schedule.cosine(50), "short": Schedule([1.0, 0.7, 0.4, 0.05])}
-PAIRS = [(name, s, t) for name, k in SCHEDULES.items() for s, t in {(0, 1), (0, k.T), (1, 2), (1, k.T), (k.T - 1, k.T), (k.T // 3, 2 * k.T // 3)}]
+PAIRS = [
+    (name, s, t)
+    for name, k in SCHEDULES.items()
+    for s, t in {(0, 1), (0, k.T), (1, 2), (1, k.T), (k.T - 1, k.T), (k.T // 3, 2 * k.T // 3)}
+]
 
 
 def data(seed=0):
@@ -84,7 +88,10 @@ def test_a_row_of_times_is_a_loop_in_both_libraries():
     schedule, (x_0, x_t) = Schedule.linear(100), data()
     s, t = np.array([0, 3, 50, 1]), np.array([1, 90, 51, 100])
     for same in (lambda x: x, torch.from_numpy):
-        for q in (posterior(schedule, same(x_0), same(x_t), s, t), posterior(schedule, same(x_0), same(x_t), list(s), torch.from_numpy(t))):
+        for q in (
+            posterior(schedule, same(x_0), same(x_t), s, t),
+            posterior(schedule, same(x_0), same(x_t), list(s), torch.from_numpy(t)),
+        ):
             for i in range(4):
                 alone = posterior(schedule, x_0[i : i + 1], x_t[i : i + 1], int(s[i]), int(t[i]))
                 np.testing.assert_allclose(q.mean[i], alone.mean[0], rtol=1e-13)

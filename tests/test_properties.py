@@ -8,8 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidiff import (
-    Clipped, ExactDenoiser, Gaussian, GaussianMixture, Prediction, Schedule, ddim, ddpm, from_output,
-    marginal, posterior, reverse_transition, step_term, target, transition, variational_bound,
+    Clipped,
+    ExactDenoiser,
+    Gaussian,
+    GaussianMixture,
+    Prediction,
+    Schedule,
+    ddim,
+    ddpm,
+    from_output,
+    marginal,
+    posterior,
+    reverse_transition,
+    step_term,
+    target,
+    transition,
+    variational_bound,
 )
 from minidiff.arrays import is_torch, normal
 from minidiff.bound import density_term
@@ -68,7 +82,9 @@ def test_posterior_lies_between_and_is_narrower(pair, shape, kind, seed):
     assert 0 <= q.var <= schedule.beta_ts(s, t) * (1 + 1e-12) and q.var <= marginal(schedule, x_0, s).var * (1 + 1e-9)
     assert (q.var == 0) == (s == 0)
     # Linear in both ends with positive weights: larger ends, larger mean.
-    assert (posterior(schedule, x_0 + 1, x_t, s, t).mean >= q.mean).all() and (posterior(schedule, x_0, x_t + 1, s, t).mean >= q.mean).all()
+    assert (posterior(schedule, x_0 + 1, x_t, s, t).mean >= q.mean).all() and (
+        posterior(schedule, x_0, x_t + 1, s, t).mean >= q.mean
+    ).all()
     # On the noiseless line x_t = signal_t c it stays on the line.
     line = posterior(schedule, x_0, marginal(schedule, x_0, t).mean, s, t).mean
     np.testing.assert_allclose(numbers(line), numbers(marginal(schedule, x_0, s).mean), rtol=1e-4, atol=eps_of(x_0))
@@ -167,7 +183,10 @@ def test_samplers_on_any_grid(schedule, kind, seed, eta, data):
     times = sorted(data.draw(st.sets(st.integers(0, schedule.T), min_size=2)), reverse=True)
     x = batch((3, 2), kind, seed)
     denoiser = Clipped(ExactDenoiser(MIXTURE, schedule))
-    for steps in (ddpm(denoiser, x, times, normal(np.random.default_rng(seed))), ddim(denoiser, x, times, normal(np.random.default_rng(seed)), eta=eta)):
+    for steps in (
+        ddpm(denoiser, x, times, normal(np.random.default_rng(seed))),
+        ddim(denoiser, x, times, normal(np.random.default_rng(seed)), eta=eta),
+    ):
         seen = list(steps)
         assert [s.t for s in seen] == times and all(same_kind(s.x_t, x) and np.isfinite(numbers(s.x_t)).all() for s in seen)
         if times[-1] == 0:

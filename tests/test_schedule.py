@@ -1,5 +1,6 @@
 """Schedules against slow loops with math.fsum and fifty digits; times by exhaustion."""
 
+import itertools
 import math
 
 import mpmath
@@ -91,7 +92,7 @@ def test_times_fall_strictly_from_T_to_0(spacing):
         for n in range(1, T + 1) if T < 1000 else (1, 2, 3, 10, 50, 333, 500, 667, 999, 1000):
             times = schedule.times(n, spacing)
             assert len(times) == n + 1 and times[0] == T and times[-1] == 0 and all(type(t) is int for t in times)
-            assert all(a > b for a, b in zip(times, times[1:], strict=False)), (T, n)
+            assert all(a > b for a, b in itertools.pairwise(times)), (T, n)
             if spacing == "trailing":
                 assert all(abs(t - T * (n - i) / n) <= 0.5 for i, t in enumerate(times))
     assert Schedule.linear(1000).times(1000, spacing) == list(range(1000, -1, -1))

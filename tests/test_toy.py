@@ -9,18 +9,21 @@ from minidiff import ExactDenoiser, GaussianMixture, Schedule
 from minidiff.toy import TOYS, checkerboard, moons, quantise, quantised_entropy, ring, swirl
 
 ONE = GaussianMixture([0.2, 0.5, 0.3], [[-1.5], [0.2], [2.0]], [0.1, 0.4, 0.02])
-TWO = GaussianMixture(
-    [0.4, 0.6], [[-0.5, 1.0], [0.8, -0.3]], [[[0.5, 0.3], [0.3, 0.4]], [[0.2, -0.15], [-0.15, 0.6]]]
-)
+TWO = GaussianMixture([0.4, 0.6], [[-0.5, 1.0], [0.8, -0.3]], [[[0.5, 0.3], [0.3, 0.4]], [[0.2, -0.15], [-0.15, 0.6]]])
 SCHEDULE = Schedule.linear(50, 0.001, 0.2)
 
 
 def test_log_prob_against_scipy():
     x = np.linspace(-4, 4, 41)[:, None]
-    by_hand = sum(w * scipy.stats.norm(m, v**0.5).pdf(x[:, 0]) for w, m, v in zip([0.2, 0.5, 0.3], [-1.5, 0.2, 2.0], [0.1, 0.4, 0.02], strict=True))
+    by_hand = sum(
+        w * scipy.stats.norm(m, v**0.5).pdf(x[:, 0])
+        for w, m, v in zip([0.2, 0.5, 0.3], [-1.5, 0.2, 2.0], [0.1, 0.4, 0.02], strict=True)
+    )
     np.testing.assert_allclose(ONE.log_prob(x), np.log(by_hand), rtol=1e-11, atol=1e-12)
     y = np.random.default_rng(0).standard_normal((20, 2))
-    by_hand = sum(w * scipy.stats.multivariate_normal(m, c).pdf(y) for w, m, c in zip(TWO.weights, TWO.means, TWO.covs, strict=True))
+    by_hand = sum(
+        w * scipy.stats.multivariate_normal(m, c).pdf(y) for w, m, c in zip(TWO.weights, TWO.means, TWO.covs, strict=True)
+    )
     np.testing.assert_allclose(TWO.log_prob(y), np.log(by_hand), rtol=1e-10)
     assert np.isfinite(ONE.log_prob(np.array([[1e4]]))).all()  # no underflow far away
 
@@ -47,7 +50,9 @@ def test_posterior_by_quadrature_in_1d(scale, var):
         w = density * np.exp(-((y - scale * grid[:, 0]) ** 2) / (2 * var))
         w /= w.sum()
         first = w @ grid[:, 0]
-        assert mean[i, 0] == pytest.approx(first, abs=1e-9) and cov[i, 0, 0] == pytest.approx(w @ (grid[:, 0] - first) ** 2, rel=1e-8)
+        assert mean[i, 0] == pytest.approx(first, abs=1e-9) and cov[i, 0, 0] == pytest.approx(
+            w @ (grid[:, 0] - first) ** 2, rel=1e-8
+        )
 
 
 def test_posterior_on_a_grid_in_2d():
@@ -120,7 +125,9 @@ def test_no_function_of_x_t_comes_closer_than_the_exact_denoiser():
 def test_integer_points_are_not_truncated():
     whole = np.array([[0], [1], [2]])
     np.testing.assert_array_equal(ONE.log_prob(whole), ONE.log_prob(whole.astype(float)))
-    np.testing.assert_array_equal(ExactDenoiser(ONE, SCHEDULE)(whole, 5).eps, ExactDenoiser(ONE, SCHEDULE)(whole.astype(float), 5).eps)
+    np.testing.assert_array_equal(
+        ExactDenoiser(ONE, SCHEDULE)(whole, 5).eps, ExactDenoiser(ONE, SCHEDULE)(whole.astype(float), 5).eps
+    )
     np.testing.assert_allclose(ONE.score(torch.from_numpy(whole)), ONE.score(whole), rtol=1e-4, atol=1e-5)
 
 
