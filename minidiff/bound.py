@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 from minidiff.arrays import (
@@ -168,7 +169,7 @@ def bits_per_dim(nats: Array, dims: int) -> Array:
     >>> bits_per_dim(784 * math.log(256), 784)  # a uniform guess among 256 levels
     8.0
     """
-    if isinstance(dims, bool) or not isinstance(dims, int) or dims < 1:
+    if isinstance(dims, bool) or not isinstance(dims, Integral) or dims < 1:
         raise ValueError(f"dims must be an int >= 1, the number of features; got {dims!r}")
     return nats / (dims * math.log(2))
 

@@ -9,7 +9,7 @@ import numpy as np
 from minidiff.arrays import Array, is_torch, like, per_example, same_shape
 from minidiff.gaussian import Gaussian
 from minidiff.prediction import Prediction
-from minidiff.process import posterior_variance, posterior_weights
+from minidiff.process import posterior, posterior_variance
 from minidiff.schedule import Schedule
 
 
@@ -30,8 +30,7 @@ def reverse_transition(schedule: Schedule, pred: Prediction, x_t: Array, s: Any,
     True
     """
     same_shape("pred.x_0 and x_t", pred.x_0, x_t)
-    c_0, c_t = posterior_weights(schedule, s, t)
-    mean = like(c_0, x_t) * pred.x_0 + like(c_t, x_t) * x_t
+    mean = posterior(schedule, pred.x_0, x_t, s, t).mean  # DDPM Eq. 11: the posterior mean, with x_0 guessed
     if not isinstance(variance, str):
         return Gaussian(mean, per_example(_explicit(schedule, variance)[schedule.check(t)], x_t))
     if variance == "learned":

@@ -202,6 +202,7 @@ PREDICTIONS = {
     "points of another dimension": (lambda: EXACT(np.zeros((4, 3)), 5), ValueError, r"shape \(B, 2\); got \(4, 3\)"),
     "one point without its batch": (lambda: ring().score(np.zeros(2)), ValueError, r"shape \(B, 2\); got \(2,\)"),
     "NumPy for a network": (lambda: NET(X, 5), TypeError, "denoises torch tensors; got ndarray"),
+    "as many t as there are no examples": (lambda: NET(TX, [1, 2, 3]), ValueError, "one for each of the 4 examples; got 3"),
     "a network of the wrong width": (lambda: NetworkDenoiser(MLP(out_dim=3, width=8), S)(TX, 5), ValueError, r"got \(4, 3\)"),
     "a label for a network without": (lambda: NET(TX, 5, Condition(vector=torch.ones(4, 3))), ValueError, "vector of width 0"),
     "a picture of odd size": (

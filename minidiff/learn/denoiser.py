@@ -33,6 +33,8 @@ class NetworkDenoiser:
         if not isinstance(x_t, Tensor):
             raise TypeError(f"a network denoises torch tensors; got {type(x_t).__name__} (torch.from_numpy converts)")
         steps = self.schedule.check(t, low=1)
+        if steps.ndim and len(steps) != len(x_t):
+            raise ValueError(f"t must be one int or one for each of the {len(x_t)} examples; got {len(steps)}")
         signal, noise = self.schedule.scales(steps)
         t_row = torch.as_tensor(steps, device=x_t.device).expand(len(x_t))
         cond = cond or Condition()
