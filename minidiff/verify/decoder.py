@@ -115,7 +115,7 @@ def units() -> Iterator[Check]:
     yield close("entropy of an 8-bit pixel: log2(127.5) more than the density's", ours, density + np.log2(127.5), 1e-5, "algebra")
     codes = np.round((quantise(data.sample(200_000, np.random.default_rng(24))) + 1) * 127.5).astype(int)
     edges = np.concatenate([[-np.inf], LEVELS[1:] - 1 / 255, [np.inf]])
-    surprise = -np.log2(np.diff(special.ndtr((edges - 0.1) / std)))[codes]
+    surprise = -np.log2(np.diff(special.ndtr((edges - 0.1) / std))[codes])
     yield monte_carlo("the same as the mean surprise of 200,000 quantised draws", ours, surprise)
     x = column(LEVELS[[60, 128, 250]])
     pred, explicit = Prediction(0 * x + 0.2, 0 * x), np.array([0.0, 0.25, 1.0])
