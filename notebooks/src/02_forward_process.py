@@ -1,15 +1,17 @@
 # %% [markdown]
 # # 02 · How much noise is enough to forget a picture?
 #
-# The forward process of a diffusion model learns nothing. It takes a picture and, a thousand times, shrinks it a little and adds a
-# little noise. Still, most failed trainings are decided here, before any network is built.
+# The forward process of a diffusion model learns nothing. It takes a picture and, a thousand times, shrinks it a little and
+# adds a little noise. Still, most failed trainings are decided here, before any network is built.
 #
 # After this notebook you can
-# 1. derive $q(x_t\mid x_0)$ from $q(x_t\mid x_{t-1})$, and check it against a simulated chain and against an integral on a grid;
+# 1. derive $q(x_t\mid x_0)$ from $q(x_t\mid x_{t-1})$, and check it against a simulated chain and against an integral on a
+#    grid;
 # 2. compare schedules (linear, cosine, sigmoid) by what matters, the signal-to-noise ratio at each step;
 # 3. tell from one number, $L_T$, whether a schedule is long enough, and say why $T=50$ with the usual betas is not.
 #
-# Needed: notebook 01 (`push` and `kl`). In code, `t` is the paper's $t$: $t=0$ is data, $t=T$ is noise, tables have $T+1$ entries.
+# Needed: notebook 01 (`push` and `kl`). In code, `t` is the paper's $t$: $t=0$ is data, $t=T$ is noise, tables have $T+1$
+# entries.
 
 # %%
 from minidiff.notebook import budget, check, plots, setup, widgets
@@ -19,6 +21,7 @@ rng = setup(seed=1)
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.integrate import trapezoid
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, prior_term, transition
 from minidiff.arrays import normal
@@ -32,13 +35,13 @@ from minidiff.verify import show
 # $$q(x_t\mid x_{t-1}) = \mathcal N\big(x_t;\ \sqrt{1-\beta_t}\,x_{t-1},\ \beta_t I\big)
 # \qquad\text{that is}\qquad x_t = \sqrt{1-\beta_t}\,x_{t-1} + \sqrt{\beta_t}\,\varepsilon_t .$$
 #
-# Why the odd factor $\sqrt{1-\beta_t}$? Take data of variance $s^2$. One step makes it $(1-\beta)s^2+\beta$ (variances take the square
-# of a scale, and independent ones add). If $s^2=1$ it stays 1, whatever $\beta$; if not, it moves towards 1:
+# Why the odd factor $\sqrt{1-\beta_t}$? Take data of variance $s^2$. One step makes it $(1-\beta)s^2+\beta$ (variances take the
+# square of a scale, and independent ones add). If $s^2=1$ it stays 1, whatever $\beta$; if not, it moves towards 1:
 #
 # $$\operatorname{Var}x_t - 1 = (1-\beta_t)(\operatorname{Var}x_{t-1}-1).$$
 #
-# The process *preserves* unit variance, so the network always sees inputs of about the same size. Without the factor the variance would
-# grow without end; with $1-\beta$ in its place it would decay.
+# The process *preserves* unit variance, so the network always sees inputs of about the same size. Without the factor the
+# variance would grow without end; with $1-\beta$ in its place it would settle near one half.
 #
 # Ho et al. let $\beta_t$ rise linearly from $10^{-4}$ to $0.02$ over $T=1000$ steps.
 
@@ -59,9 +62,10 @@ print(f"beta_300 = {beta:.5f}: a pixel of value 2 becomes {one.mean[0]:.4f} plus
 # $$x_2 = \sqrt{1-\beta_2}\,\big(\sqrt{1-\beta_1}\,x_0+\sqrt{\beta_1}\,\varepsilon_1\big)+\sqrt{\beta_2}\,\varepsilon_2
 #       = \sqrt{(1-\beta_1)(1-\beta_2)}\;x_0 + \underbrace{\sqrt{(1-\beta_2)\beta_1}\,\varepsilon_1+\sqrt{\beta_2}\,\varepsilon_2}_{\text{one Gaussian}}.$$
 #
-# Two independent Gaussian noises are one (01, section 2), of variance $(1-\beta_2)\beta_1+\beta_2 = 1-(1-\beta_1)(1-\beta_2)$: multiply
-# out and see. So with $\bar\alpha_t=\prod_{i\le t}(1-\beta_i)$ we have the pattern for $t=2$. *Induction:* if $\operatorname{Var}=1-\bar\alpha_{t-1}$ before,
-# then after the step $(1-\beta_t)(1-\bar\alpha_{t-1})+\beta_t = 1-(1-\beta_t)\bar\alpha_{t-1}=1-\bar\alpha_t$. Hence
+# Two independent Gaussian noises are one (01, section 2), of variance $(1-\beta_2)\beta_1+\beta_2 = 1-(1-\beta_1)(1-\beta_2)$:
+# multiply out and see. So with $\bar\alpha_t=\prod_{i\le t}(1-\beta_i)$ we have the pattern for $t=2$. *Induction:* if
+# $\operatorname{Var}=1-\bar\alpha_{t-1}$ before, then after the step
+# $(1-\beta_t)(1-\bar\alpha_{t-1})+\beta_t = 1-(1-\beta_t)\bar\alpha_{t-1}=1-\bar\alpha_t$. Hence
 #
 # $$\boxed{\,q(x_t\mid x_0)=\mathcal N\big(\sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t)I\big),\qquad \bar\alpha_t=(1-\beta_t)\,\bar\alpha_{t-1},\quad \bar\alpha_0=1.}$$
 #
@@ -83,9 +87,11 @@ print(f"walk and jump agree at all {schedule.T} times: {worst < 1e-12}")
 # %% [markdown]
 # ## 3. Ask a chain that knows no algebra
 #
-# A random walk does not know our derivation. Start many walkers at $x_0=2$, follow the definition, and compare mean and variance with the box.
+# A random walk does not know our derivation. Start many walkers at $x_0=2$, follow the definition, and compare mean and
+# variance with the box.
 #
-# **Before you run:** at which $t$ will the crowd have half forgotten where it started, so that $\bar\alpha_t = \tfrac12$? At 500?
+# **Before you run:** at which $t$ will the crowd have half forgotten where it started, so that $\bar\alpha_t = \tfrac12$? At
+# 500?
 
 # %%
 n = budget(quick=20_000, full=200_000)
@@ -110,14 +116,15 @@ fig, ax = plots.panel(width=7)
 ax.plot(t, np.array(paths), color="0.6", linewidth=0.5, alpha=0.6)
 ax.plot(t, 2 * signal, color="C1", label=r"$\sqrt{\bar\alpha_t}\,x_0$")
 ax.fill_between(t, 2 * signal - 2 * noise, 2 * signal + 2 * noise, alpha=0.2, color="C0", label=r"$\pm 2\sqrt{1-\bar\alpha_t}$")
-ax.axvline(half, color="C3", linestyle=":", label=rf"$\bar\alpha_t = 1/2$ at t = {half}")
+ax.vlines(half, -3.6, 4.2, color="C3", linestyle=":", label=rf"$\bar\alpha_t = 1/2$ at t = {half}")
 ax.set(xlabel="t", ylabel="$x_t$", ylim=(-3.6, 5.4), title="40 walkers from $x_0 = 2$, and the law we derived")
 ax.legend(ncols=3, loc="upper center")
 plt.show()
 
 # %% [markdown]
 # *What to see:* the band holds the walkers from first to last, and half is forgotten after a quarter of the time. Since
-# $\log\bar\alpha_t\approx-\sum\beta_i$, the linear betas give $\log\bar\alpha_t\approx-\tfrac12\cdot0.02\,t^2/T$: a Gaussian in $t$, not a line.
+# $\log\bar\alpha_t\approx-\sum\beta_i$, the linear betas give $\log\bar\alpha_t\approx-\tfrac12\cdot0.02\,t^2/T$: a Gaussian in
+# $t$, not a line.
 #
 # Moments could agree for a wrong law. The stronger test is the **Chapman-Kolmogorov** integral
 # $q(x_t\mid x_0)=\int q(x_t\mid x_{t-1})\,q(x_{t-1}\mid x_0)\,dx_{t-1}$, done on a grid with nothing but the one-step density.
@@ -129,15 +136,15 @@ density = np.exp(transition(short, np.array([1.3]), 0, 1).log_prob(x))  # q(x_1 
 errors = []
 for t in range(2, short.T + 1):
     kernel = np.exp(transition(short, x, t - 1, t).log_prob(x[:, None]))  # row: x_t, column: x_{t-1}
-    density = np.trapezoid(kernel * density, x)
+    density = trapezoid(kernel * density, x)
     errors.append(np.abs(density - np.exp(marginal(short, np.array([1.3]), t).log_prob(x))).max())
 
 assert max(errors) < 1e-10
 print(f"{len(errors)} convolutions on a grid, largest error below 1e-10: {max(errors) < 1e-10}")
 
 # %% [markdown]
-# Every equation of this course has such a check in the package, by two routes that share no code. `minidiff verify` runs them all; `show` runs one, now,
-# and sets the formula beside the two numbers.
+# Every equation of this course has such a check in the package, by two routes that share no code. `minidiff verify` runs them
+# all; `show` runs one, now, and sets the formula beside the two numbers.
 
 # %%
 show("ddpm", "4")
@@ -145,8 +152,8 @@ show("ddpm", "4")
 # %% [markdown]
 # ## 4. Watching data dissolve
 #
-# Real data are not one point but a law $p(x_0)$. Then $p(x_t)=\int q(x_t\mid x_0)\,p(x_0)\,dx_0$: shrink the law and blur it. For a mixture of
-# Gaussians that is `push` on every component, so even here everything is exact.
+# Real data are not one point but a law $p(x_0)$. Then $p(x_t)=\int q(x_t\mid x_0)\,p(x_0)\,dx_0$: shrink the law and blur it.
+# For a mixture of Gaussians that is `push` on every component, so even here everything is exact.
 #
 # **Before you run:** which goes first, the fine spiral arm or the overall shape?
 
@@ -166,10 +173,12 @@ z = (x_60.mean(0) - blurred.mean()) / (x_60.std(0) / np.sqrt(len(x_60)))
 assert np.abs(z).max() < 4
 
 # %% [markdown]
-# *What to see:* detail goes first. Structure of size $\ell$ is lost when $\sqrt{1-\bar\alpha_t}\approx\sqrt{\bar\alpha_t}\,\ell$: the arm by $t\approx60$, the outline by $300$.
-# Backwards in time, a diffusion model therefore decides the outline first and the detail last.
+# *What to see:* detail goes first. Structure of size $\ell$ is lost when
+# $\sqrt{1-\bar\alpha_t}\approx\sqrt{\bar\alpha_t}\,\ell$: the arm by $t\approx60$, the outline by $300$. Backwards in time, a
+# diffusion model therefore decides the outline first and the detail last.
 #
-# The same with real handwritten digits, for two schedules. **Before you run:** in which row is the second half of the time spent on pure noise?
+# The same with real handwritten digits, for two schedules. **Before you run:** in which row is the second half of the time
+# spent on pure noise?
 
 # %%
 digits = mnist("train", source="embedded", quiet=True).images[:10] / 127.5 - 1  # pixels 0..255 -> -1..1
@@ -181,20 +190,22 @@ plots.images(np.array(rows), columns=len(fractions), scale=1.05, labels=labels, 
 plt.show()
 
 # %% [markdown]
-# *What to see:* with linear betas the seven is gone to the eye at about $t=500$, and the last four pictures teach nothing. The cosine schedule keeps a trace to 750:
-# it spreads the loss of information more evenly; that was its point (Nichol & Dhariwal 2021).
+# *What to see:* with linear betas the seven is gone to the eye at about $t=500$, and the last four pictures teach nothing. The
+# cosine schedule keeps a trace to 750: it spreads the loss of information more evenly; that was its point (Nichol & Dhariwal
+# 2021).
 #
 # ## 5. Is it enough? One number
 #
-# Sampling starts from $\mathcal N(0,I)$, but the process ends in $q(x_T\mid x_0)=\mathcal N(\sqrt{\bar\alpha_T}x_0,\,1-\bar\alpha_T)$. The price of pretending is their KL,
-# and by 01, section 4, with $r=1-\bar\alpha_T$ and the other mean 0, variance 1, it is for each pixel
+# Sampling starts from $\mathcal N(0,I)$, but the process ends in
+# $q(x_T\mid x_0)=\mathcal N(\sqrt{\bar\alpha_T}x_0,\,1-\bar\alpha_T)$. The price of pretending is their KL, and by 01, section
+# 4, with $r=1-\bar\alpha_T$ and the other mean 0, variance 1, it is for each pixel
 #
 # $$L_T=\mathrm{KL}\big(q(x_T\mid x_0)\,\|\,\mathcal N(0,1)\big)=\tfrac12\big[\bar\alpha_T\,x_0^2-\bar\alpha_T-\log(1-\bar\alpha_T)\big].$$
 #
 # It has no trainable part: it is the first term of the bound, and no network can reduce it.
 #
-# **Before you run:** a popular 2-D tutorial keeps $\beta$ from $10^{-4}$ to $0.02$ but takes $T=50$, "because the data are simple".
-# Estimate $\bar\alpha_{50}$ in your head from $\log\bar\alpha_T\approx-T(\beta_1+\beta_T)/2$.
+# **Before you run:** a popular 2-D tutorial keeps $\beta$ from $10^{-4}$ to $0.02$ but takes $T=50$, "because the data are
+# simple". Estimate $\bar\alpha_{50}$ in your head from $\log\bar\alpha_T\approx-T(\beta_1+\beta_T)/2$.
 
 # %%
 def row(T, beta_T=0.02):
@@ -214,11 +225,12 @@ assert np.isclose(row(50)[0], 0.60, atol=0.005) and row(50)[1] > 0.5
 assert row(1000)[1] < 1e-4
 
 # %% [markdown]
-# $\bar\alpha_{50}=0.60$: **three fifths of the signal power are still there when sampling begins from pure noise.** More than half a bit per pixel is lost, and
-# no amount of training gets it back. The betas have to grow when $T$ shrinks; the sum of the betas counts.
+# $\bar\alpha_{50}=0.60$: **three fifths of the signal power are still there when sampling begins from pure noise.** More than
+# half a bit per pixel is lost, and no amount of training gets it back. The betas have to grow when $T$ shrinks; the sum of the
+# betas counts.
 #
-# What does it do to samples? Take data whose answer we know: 85 % of the mass at $-0.9$, 15 % at $+0.9$. And take a *perfect* denoiser
-# (for mixtures it has a closed form), so that whatever goes wrong is the schedule's fault.
+# What does it do to samples? Take data whose answer we know: 85 % of the mass at $-0.9$, 15 % at $+0.9$. And take a *perfect*
+# denoiser (for mixtures it has a closed form), so that whatever goes wrong is the schedule's fault.
 #
 # **Before you run:** with $T=50$, will the rare mode be over- or under-represented?
 
@@ -234,21 +246,22 @@ for ax, (name, s) in zip(axes, runs.items(), strict=True):
     ax.hist(samples, bins=60, range=(-1.5, 1.5), density=True, alpha=0.5, label="samples")
     x = np.linspace(-1.5, 1.5, 301)
     ax.plot(x, np.exp(uneven.log_prob(x[:, None])), color="C1", linewidth=1, label="truth")
-    ax.set(xlabel="$x_0$", title=f"{name}\nright mode {share[name]:.0%} (truth 15%)", ylim=(0, 4.4))
+    ax.set(xlabel="$x_0$", ylabel="density", title=f"{name}\nright mode {share[name]:.0%} (truth 15%)", ylim=(0, 4.4))
 axes[0].legend(fontsize=9)
 plt.show()
 se = np.sqrt(0.15 * 0.85 / n)
 assert abs(share["T = 50, cosine"] - 0.15) < 4 * se and share["T = 50, usual betas"] > 0.15 + 10 * se
 
 # %% [markdown]
-# *What to see:* at $T=50$ with the usual betas the shapes are right and the proportions are wrong: a start in the middle tells the denoiser that both sides are plausible, and it believes it.
-# On images this shows as washed-out global brightness and colour. It is not the number of steps: 50 cosine steps
-# get the proportions right (and the modes a little too narrow; that is the price of the small variance in large steps, a story for notebook 04).
+# *What to see:* at $T=50$ with the usual betas the shapes are right and the proportions are wrong: a start in the middle tells
+# the denoiser that both sides are plausible, and it believes it. On images this shows as washed-out global brightness and
+# colour. It is not the number of steps: 50 cosine steps get the proportions right, within the sampling error of 0.8 % (and the
+# modes a little too narrow; that is the price of the small variance in large steps, a story for notebook 04).
 #
 # ## 6. Three schedules side by side
 #
-# What a denoiser sees at time $t$ depends on one number, $\mathrm{SNR}_t=\bar\alpha_t/(1-\bar\alpha_t)$. A schedule is nothing but a choice of how long to stay
-# at each noise level.
+# What a denoiser sees at time $t$ depends on one number, $\mathrm{SNR}_t=\bar\alpha_t/(1-\bar\alpha_t)$. A schedule is nothing
+# but a choice of how long to stay at each noise level.
 
 # %%
 named = {"linear": Schedule.linear(1000), "cosine": Schedule.cosine(1000), "sigmoid": Schedule.sigmoid(1000)}
@@ -266,9 +279,9 @@ assert np.mean(named["linear"].snr(t) < 0.01) > 4 * np.mean(named["cosine"].snr(
 assert all(np.isclose(s.alpha_bar[-1], np.prod(1 - s.beta[1:]), rtol=1e-9) for s in named.values())
 
 # %% [markdown]
-# *What to see:* a third of the linear schedule's steps go to a signal a hundred times weaker than the noise. Cosine and sigmoid run almost straight through
-# $\log\mathrm{SNR}=0$, where the interesting decisions fall. Their last betas are cut at 0.999: without the cut $\bar\alpha_T$ would be 0, and the $1/\sqrt{\bar\alpha_T}$ of
-# sampling infinite.
+# *What to see:* a third of the linear schedule's steps go to a signal a hundred times weaker than the noise. Cosine and sigmoid
+# run almost straight through $\log\mathrm{SNR}=0$, where the interesting decisions fall. Their last betas are cut at 0.999:
+# without the cut $\bar\alpha_T$ would be 0 up to rounding, and the $1/\sqrt{\bar\alpha_T}$ of sampling astronomical.
 #
 # Now explore: `T`, `beta_T` (linear), `offset` (cosine), `kind`. Try to make $T=50$ safe with linear betas.
 
@@ -288,9 +301,10 @@ assert "fine" in explorer.text
 # %% [markdown]
 # ## 7. A published mistake, measured
 #
-# A notebook that many people copied adds $\beta_t u$ with $u$ *uniform on* $[0,1)$ where $\sqrt{\beta_t}\,\varepsilon$ belongs. The pictures still
-# turn grey, so it looks right. Its first two moments follow an exact recursion: mean $\sqrt{1-\beta}\,m+\beta/2$, variance $(1-\beta)v+\beta^2/12$.
-# A second, frequent one keeps the Gaussian and forgets only the root: $\beta_t\varepsilon$.
+# A notebook that many people copied adds $\beta_t u$ with $u$ *uniform on* $[0,1)$ where $\sqrt{\beta_t}\,\varepsilon$ belongs.
+# The pictures still turn grey, so it looks right. Its first two moments follow an exact recursion: mean
+# $\sqrt{1-\beta}\,m+\beta/2$, variance $(1-\beta)v+\beta^2/12$. A second, frequent one keeps the Gaussian and forgets only the
+# root: $\beta_t\varepsilon$.
 #
 # **Before you run:** which end state is further from $\mathcal N(0,1)$, and by how many nats per pixel?
 
@@ -313,8 +327,9 @@ assert abs(walkers.mean() - m["published: beta * uniform"]) < 4 * walkers.std() 
 assert cost["right: sqrt(beta) * normal"] < 1e-4 and min(cost["forgotten root: beta * normal"], cost["published: beta * uniform"]) > 1
 
 # %% [markdown]
-# Both collapse to nearly a point: a thousand steps of noise of size $\beta$ instead of $\sqrt\beta$ add almost none. No picture shows it as
-# clearly as the one number does. *Rule:* after writing a forward process, print the mean, the variance and $L_T$ at $T$.
+# Both collapse to nearly a point: a thousand steps of noise of size $\beta$ instead of $\sqrt\beta$ add almost none, and the
+# uniform's mean of one half drags everything to 1. No picture shows it as clearly as the one number does. *Rule:* after writing
+# a forward process, print the mean, the variance and $L_T$ at $T$.
 #
 # ## Exercises
 #
@@ -377,7 +392,8 @@ assert np.allclose(np.diff(exact) < 0, True)  # 4 is too much: it falls towards 
 #
 # ### Exercise 3: the smallest safe beta
 #
-# Linear betas from $10^{-4}$, $T=50$, data with $x_0^2=1$ in every pixel. Find the smallest `beta_T` (to three digits) for which $L_T<10^{-3}$ bits per pixel.
+# Linear betas from $10^{-4}$, $T=50$, data with $x_0^2=1$ in every pixel. Find the smallest `beta_T` (to three digits) for
+# which $L_T<10^{-3}$ bits per pixel.
 
 # %%
 def smallest_beta_T():
@@ -397,7 +413,8 @@ assert bits_at(high) < 1e-3 < bits_at(0.98 * high)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# For $x_0^2=1$, $L_T=-\tfrac12\log_2(1-\bar\alpha_T)$, so $\bar\alpha_T$ must fall below $1-2^{-0.002}=1.4\cdot10^{-3}$. Then solve for `beta_T`:
+# For $x_0^2=1$, $L_T=-\tfrac12\log_2(1-\bar\alpha_T)$, so $\bar\alpha_T$ must fall below $1-2^{-0.002}=1.4\cdot10^{-3}$. Then
+# solve for `beta_T`:
 #
 # ```python
 # def smallest_beta_T():
@@ -434,14 +451,18 @@ assert np.isclose(Schedule.from_betas(np.full(100, 1 - target ** (1 / 100))).alp
 #
 # ## What to try next
 #
-# * Replace the digits by your own 28 × 28 picture with large flat areas. Which schedule erases it later, and why? (Think of averaging over pixels.)
+# * Replace the digits by your own 28 × 28 picture with large flat areas. Which schedule erases it later, and why? (Think of
+#   averaging over pixels.)
 # * Data at twice the resolution survive more noise: average 2 × 2 blocks of $x_t$ and compute the SNR of the result.
 # * Go on: [03 · the posterior](03_posterior.ipynb) walks one of these steps backwards.
 #
 # ## References
 #
-# * J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020 (arXiv 2006.11239): Eq. 2 (one step), Eq. 4 (the jump), Eq. 5 ($L_T$), section 4 (linear betas).
+# * J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020 (arXiv 2006.11239): Eq. 2 (one step), Eq. 4 (the
+#   jump), Eq. 5 ($L_T$), section 4 (linear betas).
 # * A. Nichol, P. Dhariwal, *Improved Denoising Diffusion Probabilistic Models*, 2021 (arXiv 2102.09672): Eq. 17 (cosine).
 # * D. Kingma, T. Salimans, B. Poole, J. Ho, *Variational Diffusion Models*, 2021 (arXiv 2107.00630): Eq. 1-2 (SNR).
-# * A. Jabri, D. Fleet, T. Chen, *Scalable Adaptive Computation for Iterative Generation*, 2022 (arXiv 2212.11972): the sigmoid schedule (numbering unconfirmed).
-# * S. Lin et al., *Common Diffusion Noise Schedules and Sample Steps are Flawed*, 2023 (arXiv 2305.08891): what a terminal SNR above 0 does to images.
+# * A. Jabri, D. Fleet, T. Chen, *Scalable Adaptive Computation for Iterative Generation*, 2022 (arXiv 2212.11972): the sigmoid
+#   schedule (numbering unconfirmed).
+# * S. Lin et al., *Common Diffusion Noise Schedules and Sample Steps are Flawed*, 2023 (arXiv 2305.08891): what a terminal SNR
+#   above 0 does to images.

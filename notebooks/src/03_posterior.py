@@ -1,12 +1,15 @@
 # %% [markdown]
 # # 03 · You know where a particle started and where it is now: where was it one step ago?
 #
-# To generate, we must walk the forward process backwards. The honest reverse law $q(x_{t-1}\mid x_t)$ needs the unknown data. But as soon as $x_0$
-# is given too, the answer is a Gaussian that fits on one line, and the whole of DDPM's loss is built from it.
+# To generate, we must walk the forward process backwards. The honest reverse law $q(x_{t-1}\mid x_t)$ needs the unknown data.
+# But as soon as $x_0$ is given too, the answer is a Gaussian that fits on one line, and the whole of DDPM's loss is built from
+# it.
 #
 # After this notebook you can
-# 1. derive $q(x_{t-1}\mid x_t,x_0)$, its mean $\tilde\mu_t$ and variance $\tilde\beta_t$, by Bayes' rule, and find a wrong one by its numbers;
-# 2. say what the reverse step really looks like when $x_0$ is *not* given, and why a network may predict $\mathbb E[x_0\mid x_t]$ and nothing else;
+# 1. derive $q(x_{t-1}\mid x_t,x_0)$, its mean $\tilde\mu_t$ and variance $\tilde\beta_t$, by Bayes' rule, and find a wrong one
+#    by its numbers;
+# 2. say what the reverse step really looks like when $x_0$ is *not* given, and why a network may predict
+#    $\mathbb E[x_0\mid x_t]$ and nothing else;
 # 3. say how fast the truth becomes Gaussian as $\beta\to0$: you will measure the rate, and it is faster than most people guess.
 #
 # Needed: 01 (`given`) and 02 (`marginal`). All densities speak of a pair $s<t$; the textbook case is $s=t-1$.
@@ -19,6 +22,7 @@ rng = setup(seed=1)
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.integrate import trapezoid
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Schedule, marginal, posterior, reverse_transition, transition
 from minidiff.verify import show
@@ -30,9 +34,11 @@ from minidiff.verify import show
 #
 # $$q(x_{t-1}\mid x_t,x_0)=\frac{q(x_t\mid x_{t-1},x_0)\;q(x_{t-1}\mid x_0)}{q(x_t\mid x_0)} .$$
 #
-# *Step 1 (Markov).* Given $x_{t-1}$, the new $x_t$ does not care about $x_0$: $q(x_t\mid x_{t-1},x_0)=q(x_t\mid x_{t-1})$. Now all three laws are known (02).
+# *Step 1 (Markov).* Given $x_{t-1}$, the new $x_t$ does not care about $x_0$: $q(x_t\mid x_{t-1},x_0)=q(x_t\mid x_{t-1})$. Now
+# all three laws are known (02).
 #
-# *Step 2 (name the parts, in the words of 01).* Prior: $x_{t-1}\sim\mathcal N(\sqrt{\bar\alpha_{t-1}}x_0,\;1-\bar\alpha_{t-1})$. A noisy copy is seen:
+# *Step 2 (name the parts, in the words of 01).* Prior:
+# $x_{t-1}\sim\mathcal N(\sqrt{\bar\alpha_{t-1}}x_0,\;1-\bar\alpha_{t-1})$. A noisy copy is seen:
 # $x_t=\sqrt{1-\beta_t}\,x_{t-1}+\mathcal N(0,\beta_t)$.
 #
 # *Step 3 (precisions add).*
@@ -68,8 +74,8 @@ assert np.array_equal(end.mean, x_0) and end.var == 0  # t = 1: x_0 was given, n
 print(f"three routes agree at t = 2..1000: {worst < 1e-9};   beta-tilde_1 = {end.var}")
 
 # %% [markdown]
-# Two algebra routes could share a wrong idea. So ask Bayes' rule itself: multiply the densities on a grid, normalise by a sum, read off mean and variance. At
-# **every** $t$ of a small schedule.
+# Two algebra routes could share a wrong idea. So ask Bayes' rule itself: multiply the densities on a grid, normalise by a sum,
+# read off mean and variance. At **every** $t$ of a small schedule.
 
 # %%
 short = Schedule.linear(T=8, beta_1=0.1, beta_T=0.4)
@@ -81,9 +87,9 @@ def by_bayes(schedule, x_0, x_t, s, t):
     prior = np.exp(marginal(schedule, np.array([x_0]), s).log_prob(grid))
     likelihood = np.exp(transition(schedule, grid, s, t).log_prob(x_t))
     joint = prior * likelihood
-    total = np.trapezoid(joint, grid)
-    mean = np.trapezoid(grid * joint, grid) / total
-    return total, mean, np.trapezoid((grid - mean) ** 2 * joint, grid) / total
+    total = trapezoid(joint, grid)
+    mean = trapezoid(grid * joint, grid) / total
+    return total, mean, trapezoid((grid - mean) ** 2 * joint, grid) / total
 
 
 # %%
@@ -97,13 +103,15 @@ assert max(errors) < 1e-8
 print(f"Bayes on a grid at t = 2..{short.T}: mean, variance and normaliser within 1e-8: {max(errors) < 1e-8}")
 
 # %% [markdown]
-# The normaliser came out as $q(x_t\mid x_0)$, the denominator of Bayes' rule, which we never used. The package keeps this check too, among others, in its ledger:
+# The normaliser came out as $q(x_t\mid x_0)$, the denominator of Bayes' rule, which we never used. The package keeps this check
+# too, among others, in its ledger:
 
 # %%
 show("ddpm", "6-7")
 
 # %% [markdown]
-# **Before you run:** for a middle $t$ of the usual schedule, is $\tilde\mu_t$ closer to $x_0$ or to $x_t$? And where is $\tilde\beta_t$ very different from $\beta_t$?
+# **Before you run:** for a middle $t$ of the usual schedule, is $\tilde\mu_t$ closer to $x_0$ or to $x_t$? And where is
+# $\tilde\beta_t$ very different from $\beta_t$?
 
 # %%
 t = np.arange(1, 1001)
@@ -123,19 +131,22 @@ plt.show()
 assert np.all(weight_t[100:] > 0.97) and ratio[0] == 0 and abs(ratio[1] - 0.455) < 0.01 and np.all(ratio[100:] > 0.97)
 
 # %% [markdown]
-# *What to see:* after the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or less): the reverse process is patient.
-# The pull takes over only at the end, and at $t=1$ it is all. Likewise $\tilde\beta_t\approx\beta_t$ except at the very start, where the ratio is
-# near $(t-1)/t$: $0$, then $0.455$. The choice between them can matter nowhere else; notebook 04 shows how much it matters *there*.
+# *What to see:* after the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or
+# less): the reverse process is patient. The pull takes over only at the end, and at $t=1$ it is all. Likewise
+# $\tilde\beta_t\approx\beta_t$ except at the very start, where the ratio is near $(t-1)/t$: $0$, then $0.455$. The choice
+# between them can matter nowhere else; notebook 04 shows how much it matters *there*.
 #
 # ## 2. The same mean, seen as "predict the noise"
 #
-# $x_0$ and $\varepsilon$ say the same thing once $x_t$ is known: $x_0=(x_t-\sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Insert:
+# $x_0$ and $\varepsilon$ say the same thing once $x_t$ is known:
+# $x_0=(x_t-\sqrt{1-\bar\alpha_t}\,\varepsilon)/\sqrt{\bar\alpha_t}$. Insert:
 #
 # $$\tilde\mu_t=\underbrace{\Big[\frac{\beta_t}{(1-\bar\alpha_t)\sqrt{1-\beta_t}}+\frac{\sqrt{1-\beta_t}(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\Big]}_{1/\sqrt{1-\beta_t}}x_t
 #  -\frac{\beta_t}{\sqrt{1-\bar\alpha_t}\sqrt{1-\beta_t}}\,\varepsilon=\frac1{\sqrt{1-\beta_t}}\Big(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\,\varepsilon\Big).$$
 #
-# We used $\sqrt{\bar\alpha_{t-1}/\bar\alpha_t}=1/\sqrt{1-\beta_t}$, and in the bracket $\beta_t+(1-\beta_t)(1-\bar\alpha_{t-1})=1-\bar\alpha_t$ again. This is the line that Algorithm 2
-# of Ho et al. executes: *take out a little of the noise, then undo the shrinking.*
+# We used $\sqrt{\bar\alpha_{t-1}/\bar\alpha_t}=1/\sqrt{1-\beta_t}$, and in the bracket
+# $\beta_t+(1-\beta_t)(1-\bar\alpha_{t-1})=1-\bar\alpha_t$ again. This is the line that Algorithm 2 of Ho et al. executes: *take
+# out a little of the noise, then undo the shrinking.*
 
 # %%
 eps, worst = rng.standard_normal(2), 0.0
@@ -151,8 +162,8 @@ print(f"the mean through eps equals the mean through x_0 at every t: {worst < 1e
 # ## 3. Forward and backward must tell one story
 #
 # Walk forward to $x_t$, then one posterior step back, $x_0$ still given. We must land on $q(x_s\mid x_0)$ again:
-# $\int q(x_s\mid x_t,x_0)\,q(x_t\mid x_0)\,dx_t=q(x_s\mid x_0)$. The mean is $c_0x_0+c_tx_t$, so this is one `push` of $q(x_t\mid x_0)$, shifted.
-# It holds for any pair $s<t$, not only neighbours. Notebook 08 builds fast samplers on exactly this.
+# $\int q(x_s\mid x_t,x_0)\,q(x_t\mid x_0)\,dx_t=q(x_s\mid x_0)$. The mean is $c_0x_0+c_tx_t$, so this is one `push` of
+# $q(x_t\mid x_0)$, shifted. It holds for any pair $s<t$, not only neighbours. Notebook 08 builds fast samplers on exactly this.
 
 # %%
 for s, t in ((1, 2), (3, 4), (2, 7), (1, 8)):
@@ -166,12 +177,13 @@ print("one step forward to t and one back to s is where we were, for every pair"
 # %% [markdown]
 # ## 4. Without $x_0$: the true reverse step
 #
-# When we generate, nobody gives us $x_0$. The true reverse law averages the Gaussian over all $x_0$ that could have led to $x_t$:
+# When we generate, nobody gives us $x_0$. The true reverse law averages the Gaussian over all $x_0$ that could have led to
+# $x_t$:
 #
 # $$q(x_s\mid x_t)=\int q(x_s\mid x_t,x_0)\,q(x_0\mid x_t)\,dx_0 .$$
 #
-# A mean of Gaussians with different centres is *not* a Gaussian. Take data with two modes and check the formula against the other way to the same law,
-# $q(x_s\mid x_t)=q(x_t\mid x_s)\,p(x_s)/p(x_t)$.
+# A mean of Gaussians with different centres is *not* a Gaussian. Take data with two modes and check the formula against the
+# other way to the same law, $q(x_s\mid x_t)=q(x_t\mid x_s)\,p(x_s)/p(x_t)$.
 
 # %%
 data = GaussianMixture(np.array([0.6, 0.4]), np.array([[-1.0], [1.0]]), np.array([0.09, 0.09]))
@@ -181,28 +193,29 @@ signal_s, noise_s = short.scales(s)
 signal_t, noise_t = short.scales(t)
 
 direct = np.exp(transition(short, u, s, t).log_prob(x_t) + data.push(signal_s, noise_s**2).log_prob(u[:, None]))
-direct /= np.trapezoid(direct, u)
+direct /= trapezoid(direct, u)
 belief = np.exp(marginal(short, u, t).log_prob(x_t) + data.log_prob(u[:, None]))  # q(x_0 | x_t), up to its normaliser
-belief /= np.trapezoid(belief, u)
+belief /= trapezoid(belief, u)
 q = posterior(short, u, np.full_like(u, x_t), s, t)  # one Gaussian for each x_0
-averaged = np.trapezoid(np.exp(-((u[:, None] - q.mean) ** 2) / (2 * q.var)) / np.sqrt(2 * np.pi * q.var) * belief, u)
+averaged = trapezoid(np.exp(-((u[:, None] - q.mean) ** 2) / (2 * q.var)) / np.sqrt(2 * np.pi * q.var) * belief, u)
 
 assert np.abs(averaged - direct).max() < 1e-8
 print(f"averaging over x_0 gives the true reverse law: {np.abs(averaged - direct).max() < 1e-8}")
 
 # %% [markdown]
-# **Which Gaussian should the model use instead?** By 01, section 5, the best one in $\mathrm{KL}(\text{truth}\,\|\,\text{Gaussian})$ matches the first two moments. The law of total
-# expectation and of total variance give them without any integral over $x_s$, since $\tilde\mu=c_0x_0+c_tx_t$ is *linear in $x_0$*:
+# **Which Gaussian should the model use instead?** By 01, section 5, the best one in
+# $\mathrm{KL}(\text{truth}\,\|\,\text{Gaussian})$ matches the first two moments. The law of total expectation and of total
+# variance give them without any integral over $x_s$, since $\tilde\mu=c_0x_0+c_tx_t$ is *linear in $x_0$*:
 #
 # $$\mathbb E[x_s\mid x_t]=c_0\,\mathbb E[x_0\mid x_t]+c_t\,x_t=\tilde\mu\big(x_t,\ \mathbb E[x_0\mid x_t]\big),\qquad
 #   \operatorname{Var}[x_s\mid x_t]=\tilde\beta+c_0^2\operatorname{Var}[x_0\mid x_t].$$
 #
-# This is why a network that outputs a single guess of $x_0$ is enough, and which guess it must be: **the conditional mean**. And it shows where $\tilde\beta$ falls short:
-# it forgets that $x_0$ is a guess.
+# This is why a network that outputs a single guess of $x_0$ is enough, and which guess it must be: **the conditional mean**.
+# And it shows where $\tilde\beta$ falls short: it forgets that $x_0$ is a guess.
 
 # %%
-mean = np.trapezoid(u * direct, u)
-var = np.trapezoid((u - mean) ** 2 * direct, u)
+mean = trapezoid(u * direct, u)
+var = trapezoid((u - mean) ** 2 * direct, u)
 point = np.array([[x_t]])
 ideal = ExactDenoiser(data, short)(point, t)  # E[x_0 | x_t], in closed form
 model = reverse_transition(short, ideal, point, s, t)
@@ -217,8 +230,8 @@ print(f"variance: beta-tilde {model.var:.4f} + spread of the guess {c_0**2 * spr
 # %% [markdown]
 # ## 5. How Gaussian is the truth?
 #
-# DDPM bets that $q(x_{t-1}\mid x_t)$ is Gaussian if $\beta$ is small. Let us see the bet. One step from the two-mode data, with four sizes of $\beta$, at the
-# $x_t$ in the middle where both modes are possible.
+# DDPM bets that $q(x_{t-1}\mid x_t)$ is Gaussian if $\beta$ is small. Let us see the bet. One step from the two-mode data, with
+# four sizes of $\beta$, at the $x_t$ in the middle where both modes are possible.
 #
 # **Before you run:** at which $\beta$ will the true law visibly have one hump: 0.5, 0.2, 0.05?
 
@@ -228,12 +241,12 @@ def reverse_law(beta, x_t):
     one = Schedule.from_betas([beta])
     log_joint = transition(one, u, 0, 1).log_prob(np.atleast_1d(x_t)[:, None]) + data.log_prob(u[:, None])
     law = np.exp(log_joint - log_joint.max(1, keepdims=True))
-    return law / np.trapezoid(law, u)[:, None]
+    return law / trapezoid(law, u)[:, None]
 
 
 def best_gaussian(law):
-    mean = np.trapezoid(u * law, u)[:, None]
-    return mean, np.trapezoid((u - mean) ** 2 * law, u)[:, None]
+    mean = trapezoid(u * law, u)[:, None]
+    return mean, trapezoid((u - mean) ** 2 * law, u)[:, None]
 
 
 fig, axes = plots.panel(4, width=2.8, height=2.8)
@@ -248,20 +261,24 @@ axes[0].legend(fontsize=8, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# *What to see:* none of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two modes, and no Gaussian can say so.
-# With a small step ($\beta=0.01$, the size of the usual betas) the factor $q(x_t\mid x_{t-1})$ is so narrow that
-# $\log p(x_{t-1})$ is almost a straight line across it: a straight line in the exponent shifts a Gaussian and leaves it one.
+# *What to see:* none of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two
+# modes, and no Gaussian can say so. With a small step ($\beta=0.01$, the size of the usual betas) the factor
+# $q(x_t\mid x_{t-1})$ is so narrow that $\log p(x_{t-1})$ is almost a straight line across it: a straight line in the exponent
+# shifts a Gaussian and leaves it one.
 #
-# **How fast?** Near $x_t$ expand $h=\log p$: the linear term shifts, $h''$ changes the width, and the first thing a Gaussian cannot absorb is $h'''$. It gives the reverse law the third
-# cumulant $\kappa_3\approx\beta^3h'''$, in standard units $\beta^3h'''/\beta^{3/2}$. A law with small standardised third cumulant $\gamma$ is $\gamma^2/12$ nats away from the
-# best Gaussian (Edgeworth), so
+# **How fast?** Near $x_t$ expand $h=\log p$: the linear term shifts, $h''$ changes the width, and the first thing a Gaussian
+# cannot absorb is $h'''$. It gives the reverse law the third cumulant $\kappa_3\approx\beta^3h'''$, in standard units
+# $\beta^3h'''/\beta^{3/2}$. A law with small standardised third cumulant $\gamma$ is $\gamma^2/12$ nats away from the best
+# Gaussian (Edgeworth), so
 #
 # $$\mathbb E\,\mathrm{KL}\big(q(x_{t-1}\mid x_t)\,\|\,\text{best Gaussian}\big)\approx\frac{\beta^3}{12}\,\mathbb E\,h'''(x)^2 .$$
 #
-# The best Gaussian may choose a width for each $x_t$. DDPM's may not: one $\sigma^2$ for all. Then $h''$ is not absorbed either: the true variance is
-# $\approx\beta(1+\beta h''(x_t))$, off by a relative $\beta\,(h''-\overline{h''})$, and by the quarter rule of 01 that costs $\tfrac{\beta^2}4\operatorname{Var}h''$.
+# The best Gaussian may choose a width for each $x_t$. DDPM's may not: one $\sigma^2$ for all. Then $h''$ is not absorbed
+# either: the true variance is $\approx\beta(1+\beta h''(x_t))$, off by a relative $\beta\,(h''-\overline{h''})$, and by the
+# quarter rule of 01 that costs $\tfrac{\beta^2}4\operatorname{Var}h''$.
 #
-# **Before you run:** the slopes in a log-log plot are then 3 and 2. There are about $1/\beta$ steps: what is left of the total as $\beta\to0$?
+# **Before you run:** the slopes in a log-log plot are then 3 and 2. There are about $1/\beta$ steps: what is left of the total
+# as $\beta\to0$?
 
 # %%
 betas, x_grid = np.geomspace(3e-4, 0.5, 14), np.linspace(-3.2, 3.2, 201)
@@ -275,7 +292,7 @@ for beta in betas:
     fixed = (weight * var[:, 0]).sum()  # the best single sigma^2 is the average variance
     log_law = np.log(np.maximum(law, 1e-300))
     for found, v in ((free, var), (shared, fixed)):
-        gap = np.trapezoid(law * (log_law + 0.5 * (u - mean) ** 2 / v + 0.5 * np.log(2 * np.pi * v)), u)
+        gap = trapezoid(law * (log_law + 0.5 * (u - mean) ** 2 / v + 0.5 * np.log(2 * np.pi * v)), u)
         found.append((weight * gap).sum())
 free, shared = np.array(free), np.array(shared)
 
@@ -283,8 +300,8 @@ free, shared = np.array(free), np.array(shared)
 p, fine = np.exp(data.log_prob(u[:, None])), u[1] - u[0]
 h2 = np.gradient(np.gradient(data.log_prob(u[:, None]), fine), fine)
 h3 = np.gradient(h2, fine)
-mean_h2 = np.trapezoid(p * h2, u)
-theory_3, theory_2 = np.trapezoid(p * h3**2, u) / 12, np.trapezoid(p * (h2 - mean_h2) ** 2, u) / 4
+mean_h2 = trapezoid(p * h2, u)
+theory_3, theory_2 = trapezoid(p * h3**2, u) / 12, trapezoid(p * (h2 - mean_h2) ** 2, u) / 4
 slope_3, slope_2 = (np.polyfit(np.log(betas[:3]), np.log(y[:3]), 1)[0] for y in (free, shared))
 fig, ax = plots.panel(width=6.4, height=3.6)
 ax.loglog(betas, shared, "o-", label=r"one $\sigma^2$ for all $x_t$ (DDPM)")
@@ -300,15 +317,17 @@ assert abs(slope_3 - 3) < 0.1 and abs(slope_2 - 2) < 0.1
 assert np.all(np.diff(free) > 0) and np.all(free <= shared * (1 + 1e-9))
 
 # %% [markdown]
-# *What to see:* the loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over $\sim1/\beta$ steps the total goes to zero like $\beta^2$, or like $\beta$:
-# **the bet is won by taking many small steps**, and that is the reason why plain DDPM is slow (the open problem of notebook 08).
-# To the right, where steps are large, the curves bend: there the truth has two humps, and there is nothing to expand.
+# *What to see:* the loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over
+# $\sim1/\beta$ steps the total goes to zero like $\beta^2$, or like $\beta$: **the bet is won by taking many small steps**, and
+# that is the reason why plain DDPM is slow (the open problem of notebook 08). To the right, where steps are large, the curves
+# bend: there the truth has two humps, and there is nothing to expand.
 #
 # ## Exercises
 #
 # ### Exercise 1: a longer step back
 #
-# Derive the variance of $q(x_s\mid x_t,x_0)$ for any $s<t$ and return it for the pairs $(t-2,\,t)$. (A sampler that skips steps needs it.)
+# Derive the variance of $q(x_s\mid x_t,x_0)$ for any $s<t$ and return it for the pairs $(t-2,\,t)$. (A sampler that skips steps
+# needs it.)
 
 # %%
 def skip_variance(alpha_bar, s, t):
@@ -339,8 +358,9 @@ assert np.isclose(by_bayes(short, 0.8, -0.5, 2, 4)[2], right[1], atol=1e-8)
 #
 # ### Exercise 2: two suspects
 #
-# `suspect_a` and `suspect_b` both claim to be $q(x_s\mid x_t,x_0)$. Each carries a mistake that has been published. Do not read their code; the table below compares them with
-# Bayes' rule on the grid. Choose from: `"beta_t for beta-tilde_t"`, `"sqrt(alpha_bar_t) for sqrt(1 - beta_t)"`, `"beta_t for sqrt(beta_t)"`, `"index of alpha_bar off by one"`.
+# `suspect_a` and `suspect_b` both claim to be $q(x_s\mid x_t,x_0)$. Each carries a mistake that has been published. Do not read
+# their code; the table below compares them with Bayes' rule on the grid. Choose from: `"beta_t for beta-tilde_t"`,
+# `"sqrt(alpha_bar_t) for sqrt(1 - beta_t)"`, `"beta_t for sqrt(beta_t)"`, `"index of alpha_bar off by one"`.
 
 # %%
 bug_a = None
@@ -361,8 +381,10 @@ check("Suspect b", bug_b, "beta_t for beta-tilde_t", {
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Suspect a has the right variance and a mean whose error grows with $t$: the weight of $x_t$ carries the whole way $\sqrt{\bar\alpha_t}$ where the last step $\sqrt{1-\beta_t}$ belongs.
-# Put $x_0=0$, $x_t=1$ to isolate it. Suspect b has the right mean, and its variance is $\beta_t$; the ratio to $\tilde\beta_t$ is 2.29 at $t=2$, 1.63 at $t=3$, 1.07 at $t=8$: it fades with $t$.
+# Suspect a has the right variance and a mean whose error grows with $t$: the weight of $x_t$ carries the whole way
+# $\sqrt{\bar\alpha_t}$ where the last step $\sqrt{1-\beta_t}$ belongs. Put $x_0=0$, $x_t=1$ to isolate it. Suspect b has the
+# right mean, and its variance is $\beta_t$; the ratio to $\tilde\beta_t$ is 2.29 at $t=2$, 1.63 at $t=3$, 1.07 at $t=8$: it
+# fades with $t$.
 #
 # ```python
 # bug_a = "sqrt(alpha_bar_t) for sqrt(1 - beta_t)"
@@ -372,7 +394,8 @@ check("Suspect b", bug_b, "beta_t for beta-tilde_t", {
 #
 # ### Exercise 3: the ratio near the data
 #
-# For constant $\beta\ll1$ show that $\tilde\beta_t/\beta\to(t-1)/t$ and give the ratio at $t=2,3,4$. (No schedule can avoid it: near the data every schedule is constant.)
+# For constant $\beta\ll1$ show that $\tilde\beta_t/\beta\to(t-1)/t$ and give the ratio at $t=2,3,4$. (No schedule can avoid it:
+# near the data every schedule is constant.)
 
 # %%
 ratios = None
@@ -396,14 +419,18 @@ assert np.all(np.diff(limit) > 0)
 # ## What to try next
 #
 # * Replace the data of section 5 by one Gaussian. What do both curves do, and why?
-# * Start section 5 from a later time: push `data` by $t=300$ of the usual schedule first. Smoother data, smaller $h'''$: by how much may $\beta$ grow at equal loss?
-#   You have just found why betas may rise with $t$.
+# * Start section 5 from a later time: push `data` by $t=300$ of the usual schedule first. Smoother data, smaller $h'''$: by how
+#   much may $\beta$ grow at equal loss? You have just found why betas may rise with $t$.
 # * Go on: notebook 04 adds up the KLs between this posterior and the model, one per step: that is the training loss.
 #
 # ## References
 #
-# * J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020 (arXiv 2006.11239): Eq. 6-7 (posterior), Eq. 10-11 (through the noise), section 3.2 (both variances).
-# * J. Sohl-Dickstein et al., *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, 2015 (arXiv 1503.03585): the reversal for small steps.
-# * W. Feller, *On the Theory of Stochastic Processes, with Particular Reference to Applications*, 1949: why small diffusion steps reverse to the same form.
-# * J. Song, C. Meng, S. Ermon, *Denoising Diffusion Implicit Models*, 2021 (arXiv 2010.02502): Lemma 1, section 3 here for any pair.
+# * J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020 (arXiv 2006.11239): Eq. 6-7 (posterior), Eq.
+#   10-11 (through the noise), section 3.2 (both variances).
+# * J. Sohl-Dickstein et al., *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, 2015 (arXiv 1503.03585): the
+#   reversal for small steps.
+# * W. Feller, *On the Theory of Stochastic Processes, with Particular Reference to Applications*, 1949: why small diffusion
+#   steps reverse to the same form.
+# * J. Song, C. Meng, S. Ermon, *Denoising Diffusion Implicit Models*, 2021 (arXiv 2010.02502): Lemma 1, section 3 here for any
+#   pair.
 # * F. Bao et al., *Analytic-DPM*, 2022 (arXiv 2201.06503): the optimal shared variance.
