@@ -85,7 +85,7 @@ def budget_explorer() -> Explorer:
     """The explorer of notebook 04."""
     return explorer(
         budget_figure, budget_readout,
-        T=slider(100, 10, 1000, 10), std=log_slider(0.5, 0.02, 2.0),
+        T=slider(100, 10, 1000, 10), std=log_slider(0.25, 0.02, 1.0),
         kind=choice(["rescaled", "cosine", "linear"]), variance=choice(["small", "large", "beta", "optimal"]),
     )
 
