@@ -62,9 +62,9 @@ def explorer(update: Update, readout: Readout | None = None, **controls: ipw.Wid
 
 def slider(value: float, low: float, high: float, step: float | None = None, label: str = "") -> ipw.Widget:
     """An even slider from low to high; whole numbers if the value is an int."""
-    kind = ipw.IntSlider if isinstance(value, int) else ipw.FloatSlider
-    step = step or (1 if isinstance(value, int) else (high - low) / 100)
-    return kind(value=value, min=low, max=high, step=step, description=label)
+    if isinstance(value, int):
+        return ipw.IntSlider(value=value, min=int(low), max=int(high), step=int(step or 1), description=label)
+    return ipw.FloatSlider(value=value, min=low, max=high, step=step or (high - low) / 100, description=label, readout_format=".3g")
 
 
 def log_slider(value: float, low: float, high: float, label: str = "") -> ipw.Widget:

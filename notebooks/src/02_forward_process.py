@@ -297,6 +297,7 @@ assert "fine" in explorer.text
 explorer.controls.kind.value = "cosine"
 print(f"T = 50, cosine:        {explorer.text}")
 assert "fine" in explorer.text
+explorer.controls.kind.value, explorer.controls.beta_T.value = "linear", 0.02  # back to the start: your turn
 
 # %% [markdown]
 # ## 7. A published mistake, measured

@@ -249,6 +249,7 @@ def best_gaussian(law):
     return mean, trapezoid((u - mean) ** 2 * law, u)[:, None]
 
 
+# %%
 fig, axes = plots.panel(4, width=2.8, height=2.8)
 for ax, beta in zip(axes, (0.5, 0.2, 0.05, 0.01), strict=True):
     law = reverse_law(beta, 0.15)
