@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks check-notebooks equations mutants wheel clean
+.PHONY: help setup tour test lab lint notebooks check-notebooks equations mutants test-lab wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -51,6 +51,10 @@ equations: setup  ## write EQUATIONS.md from the ledger
 
 mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
 	$(PY) tests/mutants.py
+
+test-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
+	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
 
 lab: setup  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

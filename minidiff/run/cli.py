@@ -20,10 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.command(args) or 0)
-    except (ValueError, TypeError, FloatingPointError, OSError) as e:
+    except (ValueError, TypeError, KeyError, FloatingPointError, OSError) as e:
         if os.environ.get("MINIDIFF_TRACEBACK"):
             raise
-        print(f"minidiff: {e}", file=sys.stderr)
+        print(f"minidiff: {e.args[0] if isinstance(e, KeyError) else e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("minidiff: stopped", file=sys.stderr)

@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from minidiff import Clipped, Gaussian, Schedule, bits_per_dim, ddim, last, marginal, variational_bound
+from minidiff import Clipped, Gaussian, Schedule, bits_per_dim, ddim, ddpm, last, marginal, variational_bound
 from minidiff.arrays import normal
 from minidiff.bound import discretised_log_prob
 from minidiff.learn import NetworkDenoiser, Training, fit, read_metadata, simple_loss
@@ -34,9 +34,13 @@ from minidiff.run import build, load_classifier, mnist, pretrained, scale, weigh
 # %% [markdown]
 # ## 1. The data, and what noise does to them
 #
-# The package carries 5,000 real MNIST digits (4,500 to train on, 500 to test), so nothing is downloaded. Pixels are integers
+# The package carries 5,000 real MNIST digits (4,500 to train on, 500 to keep aside), so nothing is downloaded. Pixels are integers
 # $k = 0 \dots 255$; we scale them to $x_0 = k/127.5 - 1 \in [-1, 1]$, so that the prior $\mathcal N(0, I)$ and the data live on
 # the same scale.
+#
+# One thing to keep in mind throughout: *our* training below never sees the 500. But all 5,000 belong to MNIST's training set, and the
+# **shipped** weights were trained on the whole of that. For them the 500 are not new. Numbers of theirs on truly unseen
+# digits were measured on MNIST's test set and are read from the file.
 
 # %%
 digits, test = mnist("train", "embedded", quiet=True), mnist("test", "embedded", quiet=True)
@@ -52,7 +56,7 @@ plots.images(
 plt.show()
 
 # %% [markdown]
-# **Look:** up to $t = 150$ the digit is plain, at 300 you can guess it, at 500 only its rough place is left. A network asked to
+# **Look:** up to $t = 150$ the digit is plain, at 300 you can guess it, from 500 on the eye sees nothing. A network asked to
 # undo this must do quite different things at different $t$: at small $t$ compare a pixel with its neighbours, at large $t$
 # recall what digits look like as a whole. That is why it is *told* $t$, and why it needs to see near and far at once.
 
@@ -93,31 +97,37 @@ assert out.shape == (1, 1, 28, 28)
 # The `up` blocks read the sum of two widths: what comes from below, and the *skip* that the mirror-image block on the way down
 # left for them.
 #
-# **Does one output pixel see the whole input?** The gradient of one output with respect to all inputs answers: it is zero
-# exactly where the network cannot look. (A new network ends in zeros, so for this test we fill every weight at random.)
+# **How much of the input does a corner of the output see?** The gradient of that one output pixel with respect to all inputs
+# answers: it is zero exactly where the network cannot look. We compare the U-Net, without its attention, with a network of the same kind that
+# stays at full resolution: twelve convolutions of $3 \times 3$. (A new network ends in zeros, so for this test every weight is filled at
+# random; and the normalisation layers are taken out, for a reason that exercise 2 is about.)
 
 
 # %%
-def sees(network, row=14, column=14):
-    """Where the gradient of one output pixel with respect to the input is not zero."""
+def sees(network):
+    """Where the gradient of the corner output pixel with respect to the input is not zero; convolutions only."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.GroupNorm):
+                setattr(module, name, torch.nn.Identity())
     for p in network.parameters():
         torch.nn.init.normal_(p, std=0.1)
     x = torch.randn(1, 1, 28, 28, requires_grad=True)
-    network(x, torch.tensor([500]))[0, 0, row, column].backward()
+    network(x, torch.tensor([500]))[0, 0, 0, 0].backward()
     return (x.grad[0, 0] != 0).float()
 
 
-deep = sees(UNet(channels=(32, 96), attention=(False, True)))
-shallow = sees(UNet(channels=(32,), attention=(False,), blocks=1))
-fig = plots.images(torch.stack([shallow, deep]) * 2 - 1, columns=2, scale=2.2, labels=["one resolution, 1 block a side", "the U-Net"])
+# %%
+flat = sees(UNet(channels=(16,), attention=(False,), blocks=1, patch=1))
+deep = sees(UNet(channels=(16, 32), attention=(False, False), patch=2))
+plots.images(torch.stack([flat, deep]) * 2 - 1, columns=2, scale=2.0, labels=["one resolution", "the U-Net"])
 plt.show()
-print(f"share of the input that the middle pixel sees: {shallow.mean():.2f} and {deep.mean():.2f}")
-assert deep.mean() == 1
+print(f"pixels that the upper left corner sees: {int(flat.sum())} = 13 x 13 and {int(deep.sum())} = 28 x 28")
+assert flat.sum() == 13**2 and deep.sum() == 28**2
 
 # %% [markdown]
-# Hmm: the shallow one also sees everything? Its normalisation layers do that: GroupNorm takes a mean over the whole picture, so
-# each pixel feels every other one a little, through two numbers per group. What the coarse stage and the attention add is to
-# see *where* things are. Exercise 2 takes the normalisation away and looks again.
+# White is what the corner sees. Twelve convolutions reach twelve pixels to each side. The U-Net, with hardly more of them, sees all: at
+# $7 \times 7$ one step is worth four pixels. The attention at that size adds a view that is not only wide but *selective*.
 #
 # ## 3. The first loss tells whether the wiring is right
 #
@@ -140,12 +150,16 @@ assert abs(first.mean().item() - 1) < 0.02
 # **Before you run:** will the loss fall more at small or at large $t$? (At $t = 1$ there is hardly any noise to find, at
 # $t = T$ there is hardly anything else.)
 
+# For the minute we take a narrower network and small batches: many small steps teach more in a minute than a few big ones.
+
 # %% tags=["nbval-ignore-output"]
-run = Training(denoiser, steps=budget(quick=90, full=8500), lr=2e-3, warmup=20, ema=budget(quick=0.95, full=0.999), seed=10)
+torch.manual_seed(10)
+small = NetworkDenoiser(UNet(channels=budget(quick=(24, 48), full=(32, 96))), schedule)
+run = Training(small, steps=budget(quick=300, full=8500), lr=budget(quick=3e-3, full=1e-3), warmup=20, ema=budget(quick=0.97, full=0.999))
 
 
 def batch(generator):
-    return x_train[torch.randint(0, len(x_train), (64,), generator=generator)], None
+    return x_train[torch.randint(0, len(x_train), (budget(quick=32, full=64),), generator=generator)], None
 
 
 losses = [step.loss for step in fit(run, batch)]
@@ -166,7 +180,7 @@ shipped = pretrained("mnist-ddpm")
 curve = {"a minute here": [loss_at(young, t) for t in grid], "shipped weights": [loss_at(shipped, t) for t in grid]}
 fig, axes = plots.panel(2)
 plots.curves(axes[0], np.arange(len(losses)), {"loss": losses}, "step", "loss per pixel", "training", log="y")
-plots.curves(axes[1], grid, curve, "t", "loss per pixel", "500 digits never trained on", log="xy")
+plots.curves(axes[1], grid, curve, "t", "loss per pixel", "digits kept aside", log="xy")
 plt.show()
 assert np.mean(losses[-10:]) < 0.35 * np.mean(losses[:10])
 assert all(b < a for a, b in zip(*curve.values(), strict=True))
@@ -205,10 +219,10 @@ for name, model in [("trained here, about a minute", young), ("shipped weights",
     plt.show()
 
 # %% [markdown]
-# Both rows start from the same noise. What the minute has taught is stroke: bright, connected, of the right
-# thickness. What takes the hour is the *sentence*: that strokes must add up to one of ten signs.
+# Both start from the same noise. What the minute has taught is ink on black: patches that are bright, connected, roughly as thick as a pen stroke.
+# What takes the hour is the *sentence*: that strokes must add up to one of ten signs.
 #
-# How a digit comes about: above $x_t$, below the network's guess of $x_0$ at that moment.
+# How a digit comes about: above $x_t$, below the network's guess of $x_0$, clipped, at that moment.
 
 # %%
 path = list(ddim(Clipped(shipped), x_T[:1], times))
@@ -219,32 +233,49 @@ plots.images(
 plt.show()
 
 # %% [markdown]
-# The first guess is close to the mean of all digits: with nothing but noise to go by, the mean is the best answer in
-# mean square. As $t$ falls the guess commits itself, and late steps only sharpen.
+# The very first guess looks like noise, and should not: with nothing to go by, the best answer in mean square is the mean of all digits. Eq. 15 says why:
+# $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ divides the network's small error by $\sqrt{\bar\alpha_{1000}} \approx 0.006$.
+# Without the clipping it would be a hundred times brighter. Around $t = 700$ the mean of all digits does appear, as a grey cloud; then the guess commits itself, and late
+# steps only sharpen.
 #
 # ## 6. A judge that is not the eye
 #
 # A classifier trained on real digits, never shown a generated one, gives each sample ten probabilities. If the largest is above
-# 0.9 it has recognised *something* unmistakably. That is a necessary condition, no more: a model that drew a single perfect 7
-# again and again would pass. So we also count the classes; and we measure the judge on real digits first. (The 500 test
-# digits here may be among those it was trained on, see `data/README.md`; its own accuracy is the one measured on MNIST's test set.)
+# 0.9 it has recognised *something*. That is a necessary condition, no more: a model that drew a single perfect 7
+# again and again would pass. So we also count how often each class comes up. We sample with noise in the steps this time (`ddpm`, 100 of the 1000 times).
+#
+# **Before you run:** what will the judge say of the strokes of our one-minute model, which you would not call digits?
 
 # %%
 judge = load_classifier()
 card = read_metadata(weights_path("mnist-classifier"))["results"]
 print(f"accuracy of the judge on the 10,000 test digits of MNIST: {card['test_accuracy']:.4f}")
-x = last(ddim(Clipped(shipped), torch.randn((100, 1, 28, 28), generator=torch.Generator().manual_seed(5)), times))
-p = {name: torch.softmax(judge(images), 1) for name, images in [("samples", x), ("real", x_test), ("a minute", last(ddim(Clipped(young), x_T, times)))]}
-for name, q in p.items():
-    print(f"{name:9s} share with a probability above 0.9: {(q.amax(1) > 0.9).float().mean():.1f}")
-counts = torch.bincount(p["samples"].argmax(1), minlength=10)
-print("every digit occurs:", bool((counts > 0).all()))
-assert (p["samples"].amax(1) > 0.9).float().mean() > 0.75
+g = torch.Generator().manual_seed(5)
+z, sets = torch.randn((64, 1, 28, 28), generator=g), {"real digits": x_test}
+for name, model in [("shipped weights", shipped), ("a minute here", young)]:
+    sets[name] = last(ddpm(Clipped(model), z, schedule.times(100 if model is shipped else 25), normal(g)))
+for name, pictures in sets.items():
+    q = torch.softmax(judge(pictures), 1)
+    sure, classes = (q.amax(1) > 0.9).float().mean().item(), torch.bincount(q.argmax(1), minlength=10) / len(q)
+    print(f"{name:15s} above 0.9: {sure:.1f}   most frequent class: {classes.max():.1f}   classes below 2 %: {int((classes < 0.02).sum())}")
+    assert name == "a minute here" or (sure > 0.8 and classes.max() < 0.3)
+x = sets["shipped weights"]
 
-# %% tags=["nbval-ignore-output"]
+# %% [markdown]
+# A classifier must answer; it has no "this is no digit". Shown strokes it may be very sure of nonsense: on its own the share above 0.9 is
+# worth little, and only together with the class counts (and a look at the pictures) does it mean anything. This holds for every
+# score that a network gives to another.
+#
+# Sixty-four samples leave an error of some four per cent. The measurement on a thousand was done once and is in
+# the file with the weights, as is how they were made:
+
+# %%
 made = read_metadata(weights_path("mnist-ddpm"))
-for key in ("steps", "images_seen", "seconds", "machine", "results"):
-    print(f"{key}: {made.get(key)}")
+print(f"{made['steps']} steps, {made['images_seen']:,} digits seen, {made['machine']}")
+full = made["results"]["ddpm"]
+print(f"{full['n']} samples, {full['steps']} steps: {full['share_above_0.9']:.3f} above 0.9, 95 % interval {full['interval_95']}")
+print("how often each class:", full["classes"])
+assert full["share_above_0.9"] >= 0.9
 
 # %% [markdown]
 # **Memory?** A model that had learnt its training set by heart would pass every test above. So for some samples we look up the
@@ -259,7 +290,7 @@ gap = torch.cdist(x_test[:200].flatten(1), x_train.flatten(1)).amin(1)
 print(f"distance to the nearest training digit: samples {distance.amin(1).mean():.0f}, fresh real digits {gap.mean():.0f}")
 
 # %% [markdown]
-# Same sign, different hand: and the samples are about as far from their nearest neighbour as fresh real digits are from theirs.
+# Same sign, different hand; and the samples are no closer to their nearest neighbour than digits kept aside are to theirs.
 #
 # ## 7. Bits per pixel
 #
@@ -279,44 +310,51 @@ for mean in (0.0, 0.7, -1.0, 1.0, 1.3):
     assert abs(mass.sum() - 1) < 1e-10
 
 # %% [markdown]
-# All $T = 1000$ terms for a few test digits: a thousand network calls.
+# All $T = 1000$ terms for a few of the digits: a thousand network calls.
 #
-# **Before you run:** which steps cost most bits, early or late ones? And with $\sigma_t^2 = \tilde\beta_t$ or $\beta_t$?
+# **Before you run:** which steps cost most bits, early or late ones?
 
 # %%
 n = budget(quick=4, full=128)
-x_0 = x_test[:n]
-bounds = {v: variational_bound(shipped, x_0, normal(torch.Generator().manual_seed(7)), variance=v) for v in ("small", "large")}
-for name, b in bounds.items():
-    parts = [bits_per_dim(part.mean().item(), 784) for part in (b.prior, b.steps.sum(0), b.decoder)]
-    total = bits_per_dim(b.total.mean().item(), 784)
-    print(f"{name:6s} prior {parts[0]:.5f}  steps {parts[1]:.2f}  decoder {parts[2]:.2f}  total {total:.2f} bits/dim ({n} digits)")
-    assert abs(sum(parts) - total) < 1e-4 and total < 8
+b = variational_bound(shipped, x_test[:n], normal(torch.Generator().manual_seed(7)), variance="small")
+parts = [bits_per_dim(part.mean().item(), 784) for part in (b.prior, b.steps.sum(0), b.decoder)]
+total = bits_per_dim(b.total.mean().item(), 784)
+print(f"prior {parts[0]:.5f}, steps {parts[1]:.1f}, decoder {parts[2]:.1f}, total {total:.1f} bits/dim ({n} digits)")
+assert abs(sum(parts) - total) < 1e-4 and total < 8
 
 # %%
 fig, axes = plots.panel(2, width=5)
-rows = {f"{k} variance": bits_per_dim(b.steps.mean(1).numpy(), 784) for k, b in bounds.items()}
-plots.curves(axes[0], np.array(bounds["small"].times), rows, "t", "bits/dim of the step", "where the bits are spent", log="xy")
-spent = {k: np.cumsum(v) for k, v in rows.items()}
-plots.curves(axes[1], np.array(bounds["small"].times), spent, "t reached", "bits/dim sent so far", "the rate, from noise to digit", log="x")
+times, row = np.array(b.times), bits_per_dim(b.steps.mean(1).numpy(), 784)
+plots.curves(axes[0], times, {"": row}, "t", "bits/dim of the step", "where the bits are spent", log="xy")
+plots.curves(axes[1], times, {"": np.cumsum(row)}, "t reached", "bits/dim sent so far", "the rate, from noise to digit", log="x")
 axes[1].invert_xaxis()
 plt.show()
+early = row[times > 200].sum() / row.sum()
+print(f"share of the steps' bits spent before t = 200: {early:.1f}")
+assert early < 0.2
 
 # %% [markdown]
 # **Look:** nearly all bits are spent on the last few dozen steps, on texture no eye can see; the digit itself, settled by $t \approx 200$,
 # costs next to nothing. This is why a model can have splendid samples and a modest bound: $L_\text{simple}$ was never asked to
 # spend its effort where the bits are.
 #
+# The same on digits that the weights have never seen, from MNIST's test set, measured once:
+
+# %%
+for variance, bits in made["results"]["bits_per_dim"].items():
+    print(f"{variance:6s} {bits['total']:.2f} +- {bits['standard_error']:.2f} bits/dim ({bits['n']} test digits, T = 1000)")
+
+# %% [markdown]
 # For scale: on MNIST's 8-bit pixels a PixelCNN reaches about 0.81 and a simple flow about 1.08 bits/dim (UvA deep learning
-# tutorials 12 and 11). Our number is a bound, not a likelihood, from a model trained on another loss, and here on few
-# digits; notebook 09 shows what learning the variances and the bound itself does for it.
+# tutorials 12 and 11). Ours is a bound, not a likelihood, of a model trained on another loss; notebook 09 will show what learning
+# the variances and the bound itself does for it.
 #
 # ## Exercises
 #
 # 1. **A network that is not told the time.** Replace `net.time` by a module that returns zeros and train for a minute.
 #    Compare the two `loss_at` curves. At which $t$ does ignorance cost most? Why not at the ends?
-# 2. **What sees where?** Replace every `GroupNorm` by `torch.nn.Identity()` in both networks of section 2 and repeat the gradient
-#    picture. How many pixels does the shallow one see now? Count them by hand from its convolutions.
+# 2. **What normalisation sees.** Leave the `GroupNorm` layers in place in section 2 and repeat the gradient picture. How many pixels
+#    does the flat network see now, and by what road? Is that enough to draw a digit?
 # 3. **No skips.** Zero the skip half of the input of every `up` block (a forward pre-hook does it) in the shipped network.
 #    Does the loss suffer more at small $t$ or at large $t$? Predict first.
 # 4. **The cost of one level.** How many bits per pixel would the decoder of a perfect model need if $x_1$ differed from $x_0$ by noise of
@@ -327,9 +365,8 @@ plt.show()
 #
 # 1. In the middle. At $t \approx T$ the best answer is nearly $x_t$ itself whatever $t$; at small $t$ the noise level can be read off the black background.
 #    In between the network must guess how much of what it sees is signal.
-# 2. The shallow network has `first`, four residual blocks of two convolutions and `last`: ten $3 \times 3$ convolutions reach 10 tiles to each side,
-#    more than the 14 x 14 map holds on one side of the middle (7), so the middle pixel still sees all; the corner pixel does not: it sees
-#    $11 \times 11$ tiles, and the folding makes that $22 \times 22$ pixels.
+# 2. All 784: GroupNorm subtracts a mean over the whole picture and divides by a deviation, so each pixel feels every other one, but only through two
+#    numbers for each group of channels. That says how bright the picture is, not where the ink lies.
 # 3. At small $t$: there the answer needs single pixels, and those come across the skips only.
 # 4. The bin has width $2/255 \approx 0.0078$, the noise 0.01: the entropy of the rounded Gaussian is about $\log_2(0.01\sqrt{2\pi e}/0.0078) \approx 2.4$ bits
 #    if the true pixel were uniform between levels; on the black background the edge bin is open and costs almost nothing.
