@@ -28,6 +28,7 @@ class Guided:
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of the denoiser inside."""
         return self.denoiser.schedule
 
     def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
@@ -63,6 +64,7 @@ class Clipped:
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of the denoiser inside."""
         return self.denoiser.schedule
 
     def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:

@@ -12,7 +12,6 @@ from minidiff.notebook import tour
 
 @pytest.fixture
 def short(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINIDIFF_TOUR_OUT", str(tmp_path / "out"))
     monkeypatch.setattr(tour, "POINT_STEPS", 20)
     monkeypatch.setattr(tour, "DIGIT_STEPS", 2)
     sample = tour.sample_digits
@@ -23,7 +22,7 @@ def short(tmp_path, monkeypatch):
 
 
 def test_every_section_and_picture_is_there(short):
-    assert tour.main() == 0
+    assert tour.main(short) == 0
     page = (short / "index.html").read_text()
     assert len(re.findall("<h2>", page)) == 4 and "all hold" in page
     names = re.findall(r'<img src="([^"]+)"', page)
@@ -40,5 +39,5 @@ def test_a_failed_equation_is_told_and_is_the_exit_status(short, monkeypatch):
 
     monkeypatch.setattr(tour.verify, "run", lambda: [Failed()])
     monkeypatch.setattr(tour.verify, "table", lambda results: "one failure")
-    assert tour.main() == 1
+    assert tour.main(short) == 1
     assert "1 FAILED" in (short / "index.html").read_text()

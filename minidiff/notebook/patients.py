@@ -38,6 +38,7 @@ class Told:
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of the denoiser inside."""
         return self.inner.schedule
 
     def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:

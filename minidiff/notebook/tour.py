@@ -6,8 +6,6 @@ It takes a few minutes on two cores and needs no network. Everything lands in on
 from __future__ import annotations
 
 import html
-import os
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,9 +129,8 @@ def sample_digits(denoiser: Any, n: int, steps: int = 50, seed: int = 0) -> torc
     return torch.as_tensor(last(ddim(Clipped(denoiser), x, denoiser.schedule.times(steps))))
 
 
-def main() -> int:
-    """The whole tour; exit status 1 if an equation failed."""
-    folder = Path(os.environ.get("MINIDIFF_TOUR_OUT", "out"))
+def main(folder: Path) -> int:
+    """The whole tour, into this folder; exit status 1 if an equation failed."""
     folder.mkdir(parents=True, exist_ok=True)
     setup()
     start = time.monotonic()
@@ -144,7 +141,3 @@ def main() -> int:
     shipped(report)
     print(f"the tour took {time.monotonic() - start:.0f} s; open {report.write()}")
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

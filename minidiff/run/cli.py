@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
-import runpy
 import subprocess
 import sys
 import time
@@ -88,9 +88,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def tour(args: argparse.Namespace) -> int:
     """Run the tour. It draws, so it lives with the figures; nothing but this line leads there."""
-    os.environ["MINIDIFF_TOUR_OUT"] = args.out
-    runpy.run_module("minidiff.notebook.tour", run_name="__main__")
-    return 0
+    return int(importlib.import_module("minidiff.notebook.tour").main(Path(args.out)))
 
 
 def train(args: argparse.Namespace) -> int:
