@@ -33,6 +33,8 @@ from minidiff.nn import MLP
 from minidiff.notebook.patients import DIAGNOSES, PATIENTS, examine, name_it
 from minidiff.process import posterior_variance, posterior_weights
 
+torch.set_num_threads(1)  # so small a network only waits for a second thread, on a busy machine for minutes
+
 # %% [markdown]
 # ## 1. Three data sets, one of them in 8 bits
 #
