@@ -179,5 +179,5 @@ def test_mlp():
 def test_count_parameters():
     assert count_parameters(torch.nn.Linear(3, 5)) == 20
     net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2).requires_grad_(False))
-    assert count_parameters(net) == 20
+    assert count_parameters(net) == 32
     assert count_parameters(ResBlock(8, 16, 6)) == (16 + 8 * 16 * 9 + 16) + (6 * 32 + 32) + (32 + 16 * 16 * 9 + 16) + (8 * 16 + 16)

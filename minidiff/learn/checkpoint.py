@@ -76,7 +76,7 @@ def load(path: str | Path, build: Callable[[Any], NetworkDenoiser]) -> NetworkDe
 def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and metadata of a safetensors file; FileError if it is missing, truncated or altered."""
     if not Path(path).is_file():
-        raise FileError(f"{path}: no such file; `minidiff train` makes one, `minidiff sample --list` names the shipped ones")
+        raise FileError(f"{path}: no such file; `minidiff train` makes one; shipped ones go by name, such as mnist-ddpm")
     try:
         with safe_open(str(path), framework="pt") as f:
             metadata = {k: json.loads(v) for k, v in (f.metadata() or {}).items()}

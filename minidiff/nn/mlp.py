@@ -42,8 +42,8 @@ class MLP(nn.Module):
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The number of trainable numbers in a network."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    """The number of numbers in a network's weights, frozen ones too."""
+    return sum(p.numel() for p in network.parameters())
 
 
 __all__ = ["MLP", "count_parameters"]
