@@ -21,7 +21,8 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from minidiff import Clipped, ddim, last, verify
+from minidiff import Clipped, ddpm, last, verify
+from minidiff.arrays import normal
 from minidiff.learn import TrainStep
 from minidiff.notebook import plots
 from minidiff.notebook.setup import setup
@@ -84,8 +85,9 @@ def plane(report: Report) -> None:
     losses = train(job)
     rng = torch.Generator().manual_seed(1)
     denoiser = job.training.averaged()
-    path = [s.x_t for s in ddim(denoiser, torch.randn((2000, 2), generator=rng), denoiser.schedule.times(50))]
-    shown = {"noise, t = 200": path[0], "t = 80": path[30], "t = 20": path[45], "samples, t = 0": path[-1]}
+    start = torch.randn((2000, 2), generator=rng)
+    path = {s.t: s.x_t for s in ddpm(denoiser, start, denoiser.schedule.times(200), normal(rng))}
+    shown = {"noise, t = 200": path[200], "t = 60": path[60], "t = 20": path[20], "samples, t = 0": path[0]}
     truth = swirl().sample(2000, np.random.default_rng(2))
     loss = np.mean(losses[-200:])
     text = f"{len(losses)} training steps, final loss per dimension {loss:.3f}. From noise to samples; the data on the right."
@@ -113,7 +115,7 @@ def shipped(report: Report) -> None:
     print("4/4 sampling the shipped MNIST weights", flush=True)
     x = sample_digits(pretrained("mnist-ddpm"), 64)
     sure = torch.softmax(load_classifier()(x), 1).amax(1)
-    text = f"64 samples, 50 DDIM steps. A classifier of real digits gives {int((sure > 0.9).sum())} of them a probability above 0.9."
+    text = f"64 samples, 100 steps. A classifier of real digits gives {int((sure > 0.9).sum())} of them a probability above 0.9."
     report.section("The shipped weights", text, {"digits": plots.images(x, columns=16, scale=0.6)})
 
 
@@ -123,10 +125,11 @@ def train(job: Job) -> list[float]:
     return [step.loss for step in steps if isinstance(step, TrainStep)]
 
 
-def sample_digits(denoiser: Any, n: int, steps: int = 50, seed: int = 0) -> torch.Tensor:
-    """n digits by deterministic DDIM, x_0 clipped to the range of pixels."""
-    x = torch.randn((n, 1, 28, 28), generator=torch.Generator().manual_seed(seed))
-    return torch.as_tensor(last(ddim(Clipped(denoiser), x, denoiser.schedule.times(steps))))
+def sample_digits(denoiser: Any, n: int, steps: int = 100, seed: int = 0) -> torch.Tensor:
+    """n digits by strided DDPM, x_0 clipped to the range of pixels."""
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn((n, 1, 28, 28), generator=rng)
+    return torch.as_tensor(last(ddpm(Clipped(denoiser), x, denoiser.schedule.times(steps), normal(rng))))
 
 
 def main(folder: Path) -> int:

@@ -76,7 +76,7 @@ class Recipe:
 def _toy(name: str) -> Recipe:
     # T = 200 with betas five times Ho et al.'s: the same alpha_bar_T as T = 1000 with the usual ones (notebook 02).
     noise = Noise("linear", T=200, beta_1=5e-4, beta_T=0.1)
-    return Recipe(f"toy-{name}", name, "eps", Network("mlp"), noise, Train(steps=3000, batch=256, lr=2e-3, ema=0.995))
+    return Recipe(f"toy-{name}", name, "eps", Network("mlp"), noise, Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
 
 
 RECIPES: dict[str, Recipe] = {
