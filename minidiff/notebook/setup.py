@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from matplotlib.rcsetup import cycler
 
 T = TypeVar("T")
@@ -48,11 +49,6 @@ def budget(quick: T, full: T) -> T:
 def setup(seed: int = 0) -> np.random.Generator:
     """Seed everything, set one thread and the figure style; returns the NumPy generator that the notebook draws from."""
     mpl.rcParams.update(STYLE)
-    try:
-        import torch
-    except ImportError:
-        pass
-    else:
-        torch.manual_seed(seed)
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.manual_seed(seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return np.random.default_rng(seed)
