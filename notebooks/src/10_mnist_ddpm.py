@@ -14,7 +14,7 @@
 # You need notebooks 02 (forward process), 04 (the bound), 07 (training in the plane).
 
 # %%
-from minidiff.notebook import budget, plots, setup
+from minidiff.notebook import budget, check, plots, setup
 
 rng = setup(seed=10)
 
@@ -29,6 +29,7 @@ from minidiff.bound import discretised_log_prob
 from minidiff.learn import NetworkDenoiser, Training, fit, read_metadata, simple_loss
 from minidiff.learn.train import ema_update
 from minidiff.nn import UNet, count_parameters
+from minidiff.nn.blocks import ResBlock
 from minidiff.run import build, load_classifier, mnist, pretrained, scale, weights_path
 
 # %% [markdown]
@@ -351,31 +352,68 @@ for variance, bits in made["results"]["bits_per_dim"].items():
 #
 # ## Exercises
 #
-# 1. **A network that is not told the time.** Replace `net.time` by a module that returns zeros and train for a minute.
-#    Compare the two `loss_at` curves. At which $t$ does ignorance cost most? Why not at the ends?
-# 2. **What normalisation sees.** Leave the `GroupNorm` layers in place in section 2 and repeat the gradient picture. How many pixels
-#    does the flat network see now, and by what road? Is that enough to draw a digit?
-# 3. **No skips.** Zero the skip half of the input of every `up` block (a forward pre-hook does it) in the shipped network.
-#    Does the loss suffer more at small $t$ or at large $t$? Predict first.
-# 4. **The cost of one level.** How many bits per pixel would the decoder of a perfect model need if $x_1$ differed from $x_0$ by noise of
-#    standard deviation 0.01 and nothing else were known? Compare with the decoder's share above.
+# ### Exercise 1: where the weights sit
+#
+# How many numbers does a residual block from $c_\text{in}$ to $c_\text{out}$ channels hold, told the time by a vector of length $e$? Two
+# normalisations (a scale and a shift for each channel they see), two $3\times3$ convolutions, a linear layer from $e$ to $2c_\text{out}$, and
+# a $1\times1$ convolution across if the two widths differ; every convolution and linear layer has biases. Which part is largest?
+
+# %%
+def block_parameters(c_in, c_out, e):
+    ...
+
+
+right, time, across = count_parameters(ResBlock(32, 96, 128)), 128 * 192 + 192, 32 * 96 + 96
+check("Exercise 1", block_parameters(32, 96, 128), right, {
+    "without the road across": right - across,
+    "without the linear layer that brings the time": right - time,
+    "without biases": right - (96 + 96 + 192 + 96),
+    "without the normalisations": right - (64 + 192),
+})
 
 # %% [markdown]
-# <details><summary>Solutions</summary>
+# <details><summary>Solution</summary>
 #
-# 1. In the middle. At $t \approx T$ the best answer is nearly $x_t$ itself whatever $t$; at small $t$ the noise level can be read off the black background.
-#    In between the network must guess how much of what it sees is signal.
-# 2. All 784: GroupNorm subtracts a mean over the whole picture and divides by a deviation, so each pixel feels every other one, but only through two
-#    numbers for each group of channels. That says how bright the picture is, not where the ink lies.
-# 3. At small $t$: there the answer needs single pixels, and those come across the skips only.
-# 4. The bin has width $2/255 \approx 0.0078$, the noise 0.01: the entropy of the rounded Gaussian is about $\log_2(0.01\sqrt{2\pi e}/0.0078) \approx 2.4$ bits
-#    if the true pixel were uniform between levels; on the black background the edge bin is open and costs almost nothing.
-#
+# $(2c_\text{in} + 2c_\text{out}) + (9c_\text{in}c_\text{out} + c_\text{out}) + (9c_\text{out}^2 + c_\text{out}) + (2e\,c_\text{out} + 2c_\text{out})$, and
+# $c_\text{in}c_\text{out} + c_\text{out}$ for the road across if the widths differ. The second convolution is the largest part: widths enter squared, so half the width is a quarter of the weights.
 # </details>
 #
-# ## Where to go next
+# ### Exercise 2: what normalisation sees
 #
-# `make lab`, then `minidiff train mnist-ddpm` for your own hour; notebook 11 for guidance, inpainting and super-resolution; 08 for fewer steps.
+# Leave the `GroupNorm` layers in place in section 2 and repeat the gradient picture. How many pixels
+# does the flat network see now, and by what road? Is that enough to draw a digit?
+#
+# <details><summary>Solution</summary>
+#
+# All 784: GroupNorm subtracts a mean over the whole picture and divides by a deviation, so each pixel feels every other one, but only through two
+# numbers for each group of channels. That says how bright the picture is, not where the ink lies.
+# </details>
+#
+# ### Exercise 3: a network that is not told the time
+#
+# Replace `net.time` by a module that returns zeros, train for a minute, and compare the two `loss_at` curves. At which $t$ should ignorance cost
+# most? Write your guess down first, with a reason, and then measure.
+#
+# <details><summary>Hint</summary>
+#
+# The noise level can be read off the black background wherever the signal is strong; and near $t = T$ the answer is nearly $x_t$ itself, whatever
+# $t$ is. What is left in between?
+# </details>
+#
+# ### Exercise 4: no skips
+#
+# In the shipped network, zero the skip half of what every `up` block reads (a forward pre-hook does it). Does the loss suffer more at
+# small $t$ or at large $t$? Predict from what the skips carry, then measure.
+#
+# <details><summary>Hint</summary>
+#
+# At small $t$ the answer is a matter of single pixels, and the middle has only $7 \times 7$ places to remember them in.
+# </details>
+#
+# ## What to try next
+#
+# `minidiff train mnist-ddpm` for your own hours; `minidiff sample mnist-ddpm --sampler ddpm --steps 250` for a sheet of digits; notebook 04 again, now that you
+# have seen a bound that a network pays.
 #
 # ## References
 #
