@@ -33,7 +33,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 tour: setup  ## the whole of it in a few minutes: equations, a 2-D diffusion, digits; writes out/index.html
 	$(BIN)/minidiff tour
 
-test: lint check-notebooks  ## everything that CI runs
+test: lint check-notebooks mutants  ## everything that CI runs
 	$(PY) -m pytest --nbval tests notebooks
 
 lint: setup  ## ruff and mypy
