@@ -236,7 +236,7 @@ plt.show()
 # %% [markdown]
 # The very first guess looks like noise, and should not: with nothing to go by, the best answer in mean square is the mean of all digits. Eq. 15 says why:
 # $\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ divides the network's small error by $\sqrt{\bar\alpha_{1000}} \approx 0.006$.
-# Without the clipping it would be a hundred times brighter. Around $t = 700$ the mean of all digits does appear, as a grey cloud; then the guess commits itself, and late
+# The error comes out some 160 times larger, and the clipping only keeps it between black and white. Around $t = 700$ the mean of all digits does appear, as a grey cloud; then the guess commits itself, and late
 # steps only sharpen.
 #
 # ## 6. A judge that is not the eye
