@@ -9,7 +9,7 @@ import numpy as np
 from minidiff.arrays import Array, is_torch, like, per_example, same_shape
 from minidiff.gaussian import Gaussian
 from minidiff.prediction import Prediction
-from minidiff.process import posterior, posterior_variance
+from minidiff.process import posterior, posterior_variance, posterior_weights
 from minidiff.schedule import Schedule
 
 
@@ -59,6 +59,21 @@ def fixed_variance(schedule: Schedule, s: Any, t: Any, kind: str) -> Any:
     start, end = np.where(s == 0, t, s), np.where(s == 0, np.minimum(2 * t, schedule.T), t)
     small = posterior_variance(schedule, start, end)
     return small if kind == "small" else np.where(s == 0, small, schedule.beta_ts(s, t))
+
+
+def optimal_variance(schedule: Schedule, mmse: Any) -> Any:
+    """sigma_t^2 = beta-tilde_t + c_t^2 mmse_t, t = 1..T: the variance with the smallest bound, as an explicit table (T + 1,).
+
+    mmse: E Var[x_0 | x_t] per dimension at each t, (T + 1,), entry 0 unused; c_t the weight of x_0 in the posterior mean. At t = 1 this
+    is mmse_1, the best for the density decoder. Source: Bao et al. 2022 (Analytic-DPM), Eq. 7 (numbering unconfirmed); equations B1, B2.
+    Raises ValueError for another shape. Checked by `minidiff verify` (mixture B15, gaussian B12).
+    """
+    mmse = np.asarray(mmse, dtype=np.float64)
+    if mmse.shape != (schedule.T + 1,) or not np.all(mmse[1:] >= 0):
+        raise ValueError(f"mmse must be numbers >= 0 of shape ({schedule.T + 1},), entry t for time t; got shape {mmse.shape}")
+    t = np.arange(1, schedule.T + 1)
+    c, _ = posterior_weights(schedule, t - 1, t)
+    return np.concatenate([[0.0], posterior_variance(schedule, t - 1, t) + c**2 * mmse[1:]])
 
 
 def _explicit(schedule: Schedule, variance: Any) -> Any:

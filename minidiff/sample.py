@@ -16,6 +16,7 @@ from minidiff.arrays import Array, Draw, check_draw, like, no_grad
 from minidiff.prediction import Denoiser
 from minidiff.process import posterior_variance
 from minidiff.reverse import reverse_transition
+from minidiff.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,64 @@ def ddim(
             if draw is not None and var > 0:
                 x = x + like(np.sqrt(var), x) * draw(x)
         yield Step(s, x, pred.x_0)
+
+
+def dpm_solver(denoiser: Denoiser, x: Array, times: Sequence[int], cond: Any = None, order: int = 2) -> Iterator[Step]:
+    """x_s = (noise_s / noise_t) x_t - signal_s (e^{-h} - 1) D, h = lambda_s - lambda_t, lambda = half the log SNR.
+
+    order 2: D = x_0-hat + (x_0-hat - x_0-hat of the step before) h / (2 h_before), a straight line through the last two guesses.
+    order 1: D = x_0-hat, which is DDIM. Deterministic, one call a step. Source: DPM-Solver++ (Lu et al. 2022), Algorithm 2 (2M).
+    The first step has no step before it and the one to t = 0 has h = infinity: both are of order 1. Raises ValueError for
+    another order. Checked by `minidiff verify` (solvers 2M): order 1 is `ddim`; errors fall fourfold when steps are halved.
+    """
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 (DDIM) or 2 (multistep); got {order!r}")
+    schedule = denoiser.schedule
+    grid = schedule.check_times(times)
+    yield Step(grid[0], x, None)
+    before = None  # the guess of x_0 and the h of the step before
+    for t, s in pairwise(grid):
+        signal, noise = schedule.scales(s)
+        h = schedule.half_log_snr(s) - schedule.half_log_snr(t)
+        with no_grad(x):
+            x_0 = denoiser(x, t, cond).x_0
+            D = x_0
+            if order == 2 and before is not None and s > 0:
+                D = x_0 + like(h / (2 * before[1]), x) * (x_0 - before[0])
+            x = like(noise / schedule.scales(t)[1], x) * x + like(-signal * np.expm1(-h), x) * D
+        before = x_0, h
+        yield Step(s, x, x_0)
+
+
+def heun(denoiser: Denoiser, x: Array, times: Sequence[int], cond: Any = None) -> Iterator[Step]:
+    """The probability-flow ODE by Heun's rule: a DDIM step, then again with the mean of eps at both of its ends.
+
+    Source: DDIM Eq. 14 (the ODE d(x/signal) = eps d(noise/signal)); Karras et al. 2022, Algorithm 1. Deterministic, of second
+    order, two calls a step; one on the step to t = 0, where x_s is the predicted x_0.
+    Checked by `minidiff verify` (solvers Heun): errors fall fourfold when steps are halved.
+    """
+    schedule = denoiser.schedule
+    grid = schedule.check_times(times)
+    yield Step(grid[0], x, None)
+    for t, s in pairwise(grid):
+        with no_grad(x):
+            pred = denoiser(x, t, cond)
+            there = ode_step(schedule, x, pred.eps, t, s)
+            if s > 0:
+                there = ode_step(schedule, x, (pred.eps + denoiser(there, s, cond).eps) / 2, t, s)
+        x = there
+        yield Step(s, x, pred.x_0)
+
+
+def ode_step(schedule: Schedule, x: Array, eps: Array, t: int, s: int) -> Array:
+    """Follow the probability-flow ODE from t to s along a constant eps: x_s = signal_s (x_t / signal_t + (sigma_s - sigma_t) eps).
+
+    sigma = noise / signal. Source: DDIM Eq. 13. t and s in 0..T in any order: s > t goes towards the noise.
+    Checked by `minidiff verify` (ddim 13).
+    """
+    (signal_t, noise_t), (signal_s, noise_s) = schedule.scales(t), schedule.scales(s)
+    scale = signal_s / signal_t
+    return like(scale, x) * x + like(noise_s - scale * noise_t, x) * eps
 
 
 def last(steps: Iterable[Step]) -> Array:

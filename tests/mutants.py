@@ -118,7 +118,7 @@ MUTANTS = [
            "return -eps / like(noise, eps)", "return eps / like(noise, eps)", ("ddpm 15",)),
     Mutant(23, "eps from the score without the noise scale", "prediction.py", "else -b * output", "else -output", ("ddpm 15",)),
     Mutant(23, "v with the wrong sign", "prediction.py", "* eps - like(noise, x_0) * x_0", "* eps + like(noise, x_0) * x_0", ("ddpm 15",)),
-    Mutant(23, "the mixture's score with the wrong sign", "toy.py", 'return -_einsum("bk,kde', 'return _einsum("bk,kde', ("mixture B02",)),
+    Mutant(23, "the mixture's score with the wrong sign", "mixture.py", 'return -_einsum("bk,kde', 'return _einsum("bk,kde', ("mixture B02",)),
     Mutant(28, "alpha_bar kept in float32", "schedule.py", "table = np.array(self.alpha_bar, dtype=np.float64)",
            "table = np.array(self.alpha_bar, dtype=np.float32).astype(np.float64)", ("ddpm 4",)),
     Mutant(28, "1 - abar formed in float32", "schedule.py", NOISE,

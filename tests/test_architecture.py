@@ -29,7 +29,8 @@ ARROWS = {
     "likelihood": {"bound", "sample"},
     "wrappers": {"bound", "sample"},
     "edit": {"bound", "sample"},
-    "toy": {"gaussian", "schedule", "prediction"},
+    "mixture": {"gaussian", "schedule", "prediction"},
+    "toy": {"mixture"},
     "metrics": {"arrays"},
 }
 CORE = frozenset(ARROWS)
@@ -43,7 +44,7 @@ PACKAGES = {
 }
 VERIFY_WITH_NETWORKS = {"latent.py": {"nn", "families"}, "families.py": {"nn", "families"}}
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
-FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 1500
+FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 2000
 
 
 def closed(arrows):
@@ -308,6 +309,10 @@ SIGNATURES = {
     "minidiff.bits_per_dim": "nats, dims",
     "minidiff.ddpm": "denoiser, x, times, draw, cond=None, variance='small'",
     "minidiff.ddim": "denoiser, x, times, draw=None, cond=None, eta=0.0",
+    "minidiff.dpm_solver": "denoiser, x, times, cond=None, order=2",
+    "minidiff.heun": "denoiser, x, times, cond=None",
+    "minidiff.inpaint": "denoiser, x, times, draw, known, mask, cond=None, resample=1",
+    "minidiff.start_from": "schedule, x_0, times, strength, draw",
     "minidiff.last": "steps",
     "minidiff.Step": "t, x_t, x_0",
     "minidiff.Guided": "denoiser, scale",
@@ -323,6 +328,8 @@ SIGNATURES = {
     "minidiff.learn.NetworkDenoiser": "network, schedule",
     "minidiff.learn.NetworkDenoiser.__call__": "self, x_t, t, cond=None",
     "minidiff.learn.simple_loss": "denoiser, x_0, t, eps",
+    "minidiff.learn.vlb_loss": "denoiser, x_0, t, eps",
+    "minidiff.learn.hybrid_loss": "denoiser, x_0, t, eps",
     "minidiff.learn.fit": "",
     "minidiff.learn.save": "path",
     "minidiff.learn.load": "path",

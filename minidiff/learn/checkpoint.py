@@ -113,6 +113,7 @@ def save_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
         "network": training.network.state_dict(),
         "ema": training.average.state_dict(),
         "optimizer": training.optimizer.state_dict(),
+        "times": training.times.state_dict() if training.times else {},
     }
     buffer = io.BytesIO()  # torch reports a full disk as an internal error; a plain write reports it as what it is
     torch.save(state, buffer)
@@ -132,6 +133,8 @@ def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
     fill(training.network, state["network"], path)
     fill(training.average, state["ema"], path)
     training.optimizer.load_state_dict(state["optimizer"])
+    if training.times:
+        training.times.load_state_dict(state["times"])
     training.step = step
 
 

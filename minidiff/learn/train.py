@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.loss import simple_loss
+from minidiff.learn.times import TimeSampler, UniformTimes
 
 Batch = Callable[[torch.Generator], tuple[Tensor, Any]]
 Loss = Callable[..., Tensor]
@@ -38,7 +39,8 @@ class Training:
 
     model: a NetworkDenoiser, or any module (a classifier, an autoencoder). steps: the length of the whole run; the learning
     rate rises linearly for `warmup` steps and falls to 0 as a half cosine at `steps`. ema: decay of the average, itself
-    warmed up as min(ema, (1 + k) / (10 + k)), so that a short run does not average over its start.
+    warmed up as min(ema, (1 + k) / (10 + k)), so that a short run does not average over its start. times: which t a denoiser is
+    trained at; uniform by default, `LossAwareTimes(T)` for the bound.
     """
 
     model: NetworkDenoiser | nn.Module
@@ -48,12 +50,15 @@ class Training:
     ema: float = 0.999
     seed: int = 0
     step: int = 0
+    times: TimeSampler | None = None
     average: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.lr > 0 or not 0 <= self.ema < 1:
             raise ValueError(f"needed: steps >= 1, lr > 0, 0 <= ema < 1; got {self.steps}, {self.lr}, {self.ema}")
+        if self.times is None and isinstance(self.model, NetworkDenoiser):
+            self.times = UniformTimes(self.model.schedule.T)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, weight_decay=0.0)
 
@@ -77,18 +82,20 @@ def fit(training: Training, batch: Batch, loss: Loss = simple_loss, clip: float 
     """Algorithm 1 of DDPM, from training.step to training.steps; yields a TrainStep after each completed step.
 
     batch(generator) -> (x_0, cond): draws a batch with the generator it is given. loss(denoiser, x_0, t, eps, cond) -> (B,).
-    t is uniform on 1..T, both ends included. The gradient's norm is cut at `clip`. Raises FloatingPointError when the loss
-    is not finite: the weights of the last good step are kept.
+    t comes from training.times: uniform on 1..T, both ends included, by default. The gradient's norm is cut at `clip`. Raises
+    FloatingPointError when the loss is not finite: the weights of the last good step are kept.
     """
-    denoiser = training.model
-    if not isinstance(denoiser, NetworkDenoiser):
+    denoiser, times = training.model, training.times
+    if not isinstance(denoiser, NetworkDenoiser) or times is None:
         raise TypeError(f"fit trains a NetworkDenoiser; for a {type(denoiser).__name__} use descend with its own objective")
 
     def objective(rng: torch.Generator) -> Tensor:
         x_0, cond = batch(rng)
-        t = torch.randint(1, denoiser.schedule.T + 1, (len(x_0),), generator=rng)
+        t, weight = times.sample(len(x_0), rng)
         eps = torch.randn(x_0.shape, generator=rng, dtype=x_0.dtype).to(x_0.device)
-        return loss(denoiser, x_0, t, eps, cond).mean() / x_0[0].numel()
+        losses = loss(denoiser, x_0, t, eps, cond)
+        times.update(t, losses)
+        return (weight.to(losses) * losses).mean() / x_0[0].numel()
 
     yield from descend(training, objective, clip)
 

@@ -26,7 +26,7 @@ class Network:
     """type "unet" (pictures), "mlp" (points in the plane) or "classifier"; the other fields as their constructors name them."""
 
     type: str = "unet"
-    channels: tuple[int, ...] = (32, 96)
+    channels: tuple[int, ...] = (48, 96)
     blocks: int = 2
     attention: tuple[bool, ...] = (False, True)
     patch: int = 2
@@ -48,7 +48,7 @@ class Noise:
 class Train:
     """How long and how: see minidiff.learn.Training. save_every: steps between two training states on disk."""
 
-    steps: int = 8500
+    steps: int = 16_000
     batch: int = 64
     lr: float = 1e-3
     warmup: int = 200

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from minidiff import Gaussian, Prediction, Schedule, from_output, marginal, posterior, reverse_transition, step_term, transition
-from minidiff.verify.registry import Check, close, equation, monte_carlo
+from minidiff.verify.registry import Check, close, equation, generator, monte_carlo
 from minidiff.verify.routes import (
     ABAR,
     BETAS,
@@ -62,7 +62,7 @@ def forward_chain() -> Iterator[Check]:
     cov = np.sqrt(ABAR[t] / ABAR[s]) * (1 - ABAR[s])
     joint = joint_log(PATH[1:], np.sqrt(ABAR[1:]) * PATH[0], cov)
     yield close("log density of a path of 8 steps", steps.log_prob(column(PATH[1:])).sum(), joint, 1e-10, "linear algebra")
-    draws = np.random.default_rng(2).standard_normal((4, 200_000, 1))
+    draws = generator(2).standard_normal((4, 200_000, 1))
     x = np.full((200_000, 1), X_0)
     for t_, z in enumerate(draws, start=1):
         x = transition(SHORT, x, t_ - 1, t_).sample(z)
@@ -159,7 +159,7 @@ def step_of_the_bound() -> Iterator[Check]:
 )  # fmt: skip
 def mean_from_noise() -> Check:
     """Eq. 7 at the x_0 that the noise implies, against Eq. 10, at random points and every t."""
-    rng = np.random.default_rng(9)
+    rng = generator(9)
     x_0, eps = rng.standard_normal((2, 8, 50))
     t = np.arange(1, 9)
     x_t = np.sqrt(ABAR[t])[:, None] * x_0 + np.sqrt(1 - ABAR[t])[:, None] * eps

@@ -9,7 +9,7 @@ import numpy as np
 from minidiff import ExactDenoiser, Gaussian, Schedule, from_output, prior_term, step_term, variational_bound
 from minidiff.arrays import normal
 from minidiff.bound import density_term
-from minidiff.verify.registry import Check, close, equation, monte_carlo
+from minidiff.verify.registry import Check, close, equation, generator, monte_carlo
 from minidiff.verify.routes import (
     ABAR,
     BETAS,
@@ -107,7 +107,7 @@ def bound() -> Iterator[Check]:
 
 def _paths(n: int, seed: int) -> np.ndarray:
     """The integrand of Eq. 3 on n simulated paths x_0..x_8 of the wrong network."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     x = MIXTURE.sample(n, rng)
     value = np.zeros((n, 1))
     for t in range(1, 9):
@@ -118,7 +118,7 @@ def _paths(n: int, seed: int) -> np.ndarray:
 
 
 def _draws(n: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     return np.asarray(variational_bound(Wrong(SHORT), MIXTURE.sample(n, rng), normal(rng), SIGMA, decoder=density_term).total)
 
 

@@ -10,7 +10,7 @@ from scipy import optimize
 
 from minidiff import ExactDenoiser, Schedule, ddpm, from_output, last, marginal, reverse_transition, step_term, target
 from minidiff.arrays import normal
-from minidiff.verify.registry import Check, close, equation, monte_carlo
+from minidiff.verify.registry import Check, close, equation, generator, monte_carlo
 from minidiff.verify.routes import (
     ABAR,
     BETAS,
@@ -39,7 +39,7 @@ from minidiff.verify.routes import (
 )  # fmt: skip
 def simple_loss() -> Iterator[Check]:
     """Least squares of eps on draws of x_t against the closed line; the exact denoiser's loss against quadrature."""
-    t, n, rng = 4, 200_000, np.random.default_rng(14)
+    t, n, rng = 4, 200_000, generator(14)
     x_0, eps = MEAN + np.sqrt(VAR) * rng.standard_normal((n, 1)), rng.standard_normal((n, 1))
     x_t = marginal(SHORT, x_0, t).sample(eps)
     v, noise = ABAR[t] * VAR + 1 - ABAR[t], np.sqrt(1 - ABAR[t])
@@ -68,7 +68,7 @@ def _fisher(abar: float, x: float, h: float = 1e-4) -> float:
 )  # fmt: skip
 def predicted_data() -> Iterator[Check]:
     """Round trips through every parameterisation, and the optimum against the posterior mean by quadrature."""
-    rng, t = np.random.default_rng(15), np.arange(1, 9)
+    rng, t = generator(15), np.arange(1, 9)
     x_0, eps = rng.standard_normal((2, 8, 5))
     x_t = np.sqrt(ABAR[t])[:, None] * x_0 + np.sqrt(1 - ABAR[t])[:, None] * eps
     for kind in ("eps", "x_0", "v", "score"):
@@ -163,7 +163,7 @@ def sampling() -> Iterator[Check]:
         mean, var = _recursion(variance)
         yield close(f"mean of the samples, {kind} variance", mean, rest, 1e-12, "linear response")
         yield close(f"variance of the samples, {kind} variance", var, ((ends - rest) ** 2).sum(), 1e-12, "linear response")
-    draw = normal(np.random.default_rng(22))
+    draw = normal(generator(22))
     x = last(ddpm(denoiser, draw(np.zeros((100_000, 1))), times, draw, variance="large"))
     yield monte_carlo("mean of 100,000 samples", mean, x)
     yield monte_carlo("variance of 100,000 samples", var, (x - mean) ** 2)

@@ -11,7 +11,7 @@ from scipy import optimize, special
 from minidiff import Prediction, Schedule, bits_per_dim, decoder_term, density_term, from_output, prior_term, variational_bound
 from minidiff.arrays import normal
 from minidiff.toy import quantise, quantised_entropy
-from minidiff.verify.registry import Check, close, equation, monte_carlo
+from minidiff.verify.registry import Check, close, equation, generator, monte_carlo
 from minidiff.verify.routes import (
     Wrong,
     column,
@@ -113,7 +113,7 @@ def units() -> Iterator[Check]:
     density = 0.5 * np.log2(2 * np.pi * np.e * (std**2 + (2 / 255) ** 2 / 12))  # a bin blurs by its own variance
     ours = bits_per_dim(quantised_entropy(data), 1)
     yield close("entropy of an 8-bit pixel: log2(127.5) more than the density's", ours, density + np.log2(127.5), 1e-5, "algebra")
-    codes = np.round((quantise(data.sample(200_000, np.random.default_rng(24))) + 1) * 127.5).astype(int)
+    codes = np.round((quantise(data.sample(200_000, generator(24))) + 1) * 127.5).astype(int)
     edges = np.concatenate([[-np.inf], LEVELS[1:] - 1 / 255, [np.inf]])
     surprise = -np.log2(np.diff(special.ndtr((edges - 0.1) / std))[codes])
     yield monte_carlo("the same as the mean surprise of 200,000 quantised draws", ours, surprise)
@@ -167,7 +167,7 @@ def pixel_bound() -> Iterator[Check]:
     best = np.concatenate([[0.0], small + c_0**2 * mmse[1:]])
     best[1] = _best_first_variance(denoiser, best[1])
     prior = prior_term(s, column(np.sqrt(p @ LEVELS**2)))[0]
-    x_0 = np.random.default_rng(28).choice(LEVELS, size=(200, 1), p=p)
+    x_0 = generator(28).choice(LEVELS, size=(200, 1), p=p)
     variances = {"optimal": (best, best), "beta": (s.beta, s.beta), "large": ("large", s.beta.copy()), "small": ("small", _table(small))}
     variances["large"][1][1] = small[1]  # both names mean the beta-tilde of t = 2 on the step from t = 1
     by_hand, gaps = _pixel_terms(p), {}
@@ -177,7 +177,7 @@ def pixel_bound() -> Iterator[Check]:
         other = (by_hand(table) - entropy) / np.log(2)
         yield close(f"gap of the bound, bits/dim, {name} variance", gaps[name], other, 1e-8, "quadrature")
     # The bound minus its own surprise at x_0: the mean is the same, and the spread of x_0 no longer hides the gap.
-    bound = variational_bound(denoiser, x_0, normal(np.random.default_rng(29)), "small").total
+    bound = variational_bound(denoiser, x_0, normal(generator(29)), "small").total
     surprise = -np.log(p)[np.round((x_0[:, 0] + 1) * 127.5).astype(int)]
     yield monte_carlo("gap of the bound, bits/dim, small variance", gaps["small"], bits_per_dim(bound - surprise, 1))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidiff.verify.registry import Check, close, equation, monte_carlo
+from minidiff.verify.registry import Check, close, equation, generator, monte_carlo
 
 
 @equation(
@@ -15,7 +15,7 @@ from minidiff.verify.registry import Check, close, equation, monte_carlo
 )  # fmt: skip
 def power() -> Iterator[Check]:
     """Shifted copies, NaN and shared noise must be caught; a fair comparison must not be."""
-    sample = np.random.default_rng(0).standard_normal(100_000)
+    sample = generator(0).standard_normal(100_000)
     shift = 10 / np.sqrt(100_000)
     yield monte_carlo("a mean of 0", 0.0, sample)
     yield close("a copy shifted by 10 standard errors passes", monte_carlo("shifted", 0.0, sample + shift).passed, 0, 0, "count")

@@ -10,7 +10,7 @@ import numpy as np
 
 from minidiff import ExactDenoiser, GaussianMixture, marginal, posterior, reverse_transition
 from minidiff.process import posterior_variance, posterior_weights
-from minidiff.verify.registry import Check, close, equation
+from minidiff.verify.registry import Check, close, equation, generator
 from minidiff.verify.routes import ABAR, BETAS, MIXTURE, SHORT, column, grid, mixture_log, normal_log
 
 POINTS = np.array([-1.6, -0.4, 0.1, 0.9, 2.0])
@@ -136,7 +136,7 @@ def two_libraries() -> Iterator[Check]:
     from minidiff import Schedule, variational_bound
     from minidiff.bound import density_term
 
-    s, rng = Schedule.linear(), np.random.default_rng(32)
+    s, rng = Schedule.linear(), generator(32)
     t, x_0, x_t = np.arange(1, 1001), rng.standard_normal((1000, 1)), rng.standard_normal((1000, 1))
     a_0, a_t = (torch.from_numpy(a).float() for a in (x_0, x_t))
     exact = posterior(s, a_0.double().numpy(), a_t.double().numpy(), t - 1, t).mean

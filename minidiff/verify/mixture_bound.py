@@ -10,7 +10,7 @@ from minidiff import ExactDenoiser, Schedule, marginal, posterior, variational_b
 from minidiff.arrays import normal
 from minidiff.bound import density_term
 from minidiff.process import posterior_variance, posterior_weights
-from minidiff.verify.registry import Check, at_most, close, equation, monte_carlo
+from minidiff.verify.registry import Check, at_most, close, equation, generator, monte_carlo
 from minidiff.verify.routes import (
     ABAR,
     BETAS,
@@ -109,7 +109,7 @@ def exact() -> Iterator[Check]:
         full = expected_bound(ExactDenoiser(MIXTURE, s), mixture_grid(), normal_grid(), variance)
         yield close(f"bound, T = 12, {name} variance", exact_bound(s, spread, SECOND_MOMENT, variance), full, 1e-8, "grid")
     s = Schedule.linear()
-    spread, rng = mmse(s), np.random.default_rng(16)
+    spread, rng = mmse(s), generator(16)
     for name, variance in (("small", "small"), ("large", "large"), ("optimal", optimal(s, spread))):
         closed = exact_bound(s, spread, SECOND_MOMENT, variance)
         x_0 = MIXTURE.sample(300, rng)
