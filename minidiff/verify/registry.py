@@ -20,6 +20,13 @@ Function = Callable[[], "Check | Iterable[Check]"]
 PAPERS = {
     "ddpm": "DDPM, Ho, Jain & Abbeel 2020",
     "improved_ddpm": "Improved DDPM, Nichol & Dhariwal 2021",
+    "ddim": "DDIM, Song, Meng & Ermon 2021",
+    "score": "Scores, and the networks that predict eps, x_0, v or the score",
+    "vdm": "VDM, Kingma, Salimans, Poole & Ho 2021",
+    "sde": "Score SDEs and exact likelihood, Song et al. 2021",
+    "solvers": "Fast samplers: DPM-Solver++, Heun, and every sampler on Gaussian data",
+    "guidance": "Classifier-free guidance, Ho & Salimans 2022",
+    "inpainting": "Inpainting and editing: replacement, RePaint, SDEdit",
     "gaussian": "Gaussian data, where everything is known",
     "mixture": "Gaussian mixtures, where everything is known or one integral away",
     "ledger": "The ledger itself",
@@ -97,7 +104,7 @@ def equation(paper: str, number: str, title: str, *, formula: str, function: str
         if any((e.paper, e.number) == (paper, number) for e in REGISTRY):
             raise ValueError(f"equation {paper} {number} is registered twice")
         numbered = f"{PAPERS.get(paper, paper)}, {'Eq. ' if number[:1].isdigit() else ''}{number}"
-        where = source or (numbered if paper in ("ddpm", "improved_ddpm") else f"this ledger, {number}")
+        where = source or (numbered if paper in ("ddpm", "improved_ddpm", "ddim", "vdm", "sde") else f"this ledger, {number}")
         REGISTRY.append(Equation(paper, number, title, formula, function, where, checks))
         return checks
 

@@ -1,0 +1,3 @@
+"""VDM: the bound as a function of the signal-to-noise ratio, its refinement and its continuous limit."""
+
+from __future__ import annotations
