@@ -61,7 +61,12 @@ def test_functions_named_in_the_ledger_exist():
 
 def test_EQUATIONS_md_is_not_stale(results):
     text = (ROOT / "EQUATIONS.md").read_text(encoding="utf-8")
-    assert text == markdown(list(results.values())), "run: python -m minidiff.verify"
+    assert without_errors(text) == without_errors(markdown(list(results.values()))), "run: python -m minidiff.verify"
+
+
+def without_errors(text):
+    """The document without its last column: errors at the level of rounding differ from machine to machine."""
+    return re.sub(r"^(\|.*\|)[^|]*\|$", r"\1", text, flags=re.MULTILINE)
 
 
 # -- a broken formula is named -----------------------------------------------------------------------------------------
@@ -198,7 +203,7 @@ def test_json_is_valid_also_with_nan():
     assert second["checks"][0]["closed"] == "nan" and not second["passed"]
 
 
-def test_markdown_has_every_formula_and_no_measured_number(results):
+def test_markdown_has_every_formula_and_errors_in_the_last_column_only(results):
     text = markdown(list(results.values()))
     for r in results.values():
         assert r.equation.formula in text and f"### {r.equation.name}:" in text
@@ -206,7 +211,7 @@ def test_markdown_has_every_formula_and_no_measured_number(results):
         registry.Result(r.equation, tuple(Check(c.what, 1, 2, 3, c.tolerance, c.method, c.standard_error) for c in r.checks), 9.0)
         for r in results.values()
     ]
-    assert markdown(changed) == text
+    assert markdown(changed) != text and without_errors(markdown(changed)) == without_errors(text)
     assert "(numbering unconfirmed)" in text
 
 
@@ -231,7 +236,7 @@ def test_show_raises_for_a_failed_and_for_an_unknown_equation(monkeypatch):
 
 def test_run_selects_by_paper_and_number():
     assert {r.equation.paper for r in run("improved_ddpm")} == {"improved_ddpm"}
-    assert [e.name for e in find(number="15")] == ["ddpm 15", "improved_ddpm 15"]
+    assert [e.name for e in find(number="15")] == ["ddpm 15", "improved_ddpm 15", "ddim 15"]
     assert [e.name for e in find("ddpm", "alg. 2")] == ["ddpm Alg. 2"]
     with pytest.raises(KeyError):
         run("nowhere")

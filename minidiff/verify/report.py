@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from minidiff.verify.course import notebooks_of
 from minidiff.verify.registry import PAPERS, Check, Result, find, run
 from minidiff.verify.registry import check as _check
 
@@ -70,17 +71,17 @@ def _finite(x: float) -> float | str:
 
 
 def markdown(results: Sequence[Result] | None = None) -> str:
-    """EQUATIONS.md: every equation with its formula, its function, and how it is checked, to which tolerance.
+    """EQUATIONS.md: every equation with its formula, function and notebook, how it is checked, to which tolerance, and the error seen.
 
-    Nothing measured is in it, so it changes only when the ledger does. Runs the ledger if no results are given.
+    Errors are rounded up to a power of ten, so that they tell the order and not the machine. Runs the ledger if no results are given.
     """
     results = run() if results is None else results
     lines = [
         "# Equations", "",
         "Every equation that minidiff implements, the function it stands for, and how both of its sides are computed.",
         "Generated from `minidiff.verify` by `python -m minidiff.verify`; run the checks with `minidiff verify`, one of them in a",
-        'notebook with `minidiff.verify.show("ddpm", "7")`. A tolerance in SE counts standard errors of a Monte Carlo mean with a',
-        "fixed seed. Paper numbering follows the arXiv versions as remembered; where it is doubtful it says (numbering unconfirmed).",
+        'notebook with `minidiff.verify.show("ddpm", "7")`. Errors are those of one run, rounded up to a power of ten; a tolerance or error in',
+        "SE counts standard errors of a Monte Carlo mean. Paper numbering follows the arXiv versions as remembered; where it is doubtful it says (numbering unconfirmed).",
     ]  # fmt: skip
     for paper in dict.fromkeys(r.equation.paper for r in results):
         lines += ["", f"## {PAPERS.get(paper, paper)}"]
@@ -92,9 +93,11 @@ def markdown(results: Sequence[Result] | None = None) -> str:
 
 def _section(r: Result) -> list[str]:
     e = r.equation
-    lines = ["", f"### {e.name}: {e.title}", "", f"$${e.formula}$$", "", f"Function: `{e.function}`. Source: {e.source}.", ""]
-    lines += ["| what is compared | second route | tolerance |", "|---|---|---|"]
-    return lines + [f"| {_cell(c.what)} | {_cell(c.method)} | {_tolerance(c)} |" for c in r.checks]
+    taught = ", ".join(notebooks_of(e.name)) or "none yet"
+    about = f"Function: `{e.function}`. Source: {e.source}. Notebook: {taught}."
+    lines = ["", f"### {e.name}: {e.title}", "", f"$${e.formula}$$", "", about, ""]
+    lines += ["| what is compared | second route | tolerance | error |", "|---|---|---|---|"]
+    return lines + [f"| {_cell(c.what)} | {_cell(c.method)} | {_tolerance(c)} | {_order(c)} |" for c in r.checks]
 
 
 def _cell(text: str) -> str:
@@ -103,6 +106,13 @@ def _cell(text: str) -> str:
 
 def _tolerance(c: Check) -> str:
     return f"{c.tolerance:.0e}" if c.standard_error is None else f"{c.tolerance:.0f} SE"
+
+
+def _order(c: Check) -> str:
+    """The error rounded up: to whole standard errors, or to a power of ten."""
+    if c.standard_error is not None:
+        return f"{math.ceil(c.error)} SE"
+    return "0" if c.error == 0 else f"{10.0 ** math.ceil(math.log10(max(c.error, 1e-15))):.0e}"
 
 
 @dataclass(frozen=True)
