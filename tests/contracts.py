@@ -62,10 +62,10 @@ class CountingDraw:
 
 
 class Watching:
-    """A denoiser that counts its calls and records the times and whether gradients were on."""
+    """A denoiser that records each call: the time, the condition, and whether gradients were on."""
 
     def __init__(self, denoiser):
-        self.denoiser, self.times, self.grad = denoiser, [], []
+        self.denoiser, self.times, self.conds, self.grad = denoiser, [], [], []
 
     @property
     def schedule(self):
@@ -73,12 +73,17 @@ class Watching:
 
     def __call__(self, x_t, t, cond=None):
         self.times.append(t)
+        self.conds.append(cond)
         self.grad.append(torch.is_grad_enabled())
         return self.denoiser(x_t, t, cond)
 
 
-def check_sampler(sampler, denoiser, x, cond=None, noisy=True):
-    """sampler(denoiser, x, times, draw, cond) -> steps: laziness, states, reproducibility, gradients, noise on the last step."""
+def check_sampler(sampler, denoiser, x, cond=None, noisy=True, ends=1):
+    """sampler(denoiser, x, times, draw, cond) -> steps: laziness, states, reproducibility, gradients, noise on the last step.
+
+    ends: at how many ends of a step from t to s the denoiser is asked: 1, at t only; 2, at t and then at s, as a method of second
+    order may. On the step to t = 0 it is asked at t only, whatever the method: at 0 there is no noise to predict.
+    """
     times = denoiser.schedule.times(5)
     watching, draw = Watching(denoiser), CountingDraw()
     steps = sampler(watching, x, times, draw, cond)
@@ -86,13 +91,14 @@ def check_sampler(sampler, denoiser, x, cond=None, noisy=True):
     start = next(steps)
     assert start.t == times[0] and start.x_t is x and start.x_0 is None and not watching.times
 
-    seen = [start]
+    seen, asked = [start], []
     for step in steps:
         assert torch.is_grad_enabled(), "the sampler switched gradients off in its caller"
-        assert len(watching.times) == len(seen), "a step was computed before it was asked for"
+        asked += [seen[-1].t, step.t][: ends if step.t > 0 else 1]
+        assert watching.times == asked, "the denoiser was asked at other times, or before a step was asked for"
         seen.append(step)
-    assert [s.t for s in seen] == times and watching.times == times[:-1]
-    assert not is_torch(x) or watching.grad == [False] * 5
+    assert [s.t for s in seen] == times and all(c is cond for c in watching.conds)
+    assert not is_torch(x) or not any(watching.grad)
     for step in seen[1:]:
         assert step.x_t.shape == x.shape and step.x_t.dtype == x.dtype and not getattr(step.x_t, "requires_grad", False)
         assert step.x_0.shape == x.shape and step.x_0.dtype == x.dtype

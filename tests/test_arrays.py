@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from minidiff import arrays
-from minidiff.arrays import like, log_ndtr, log_sub_exp, namespace, normal, per_example, real, sum_features
+from minidiff.arrays import like, log_ndtr, log_sub_exp, namespace, normal, per_example, real, slope_along, sum_features
+from tests.contracts import DTYPES, batch, numbers
 
 
 def test_namespace_names_the_library():
@@ -111,6 +112,45 @@ def test_sum_features():
     assert sum_features(x).tolist() == [math.fsum(range(12)), math.fsum(range(12, 24))]
     assert sum_features(torch.from_numpy(x)).tolist() == [66.0, 210.0]
     assert sum_features(np.array([1.0, 2.0])).tolist() == [1, 2] and sum_features(np.zeros((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("array", DTYPES)
+def test_slope_along_of_a_quadratic_map_by_hand(array):
+    """f_i(x) = x^T A_i x has the Jacobian x^T (A_i + A_i^T): z^T J z, example by example, for z of any length."""
+    A = np.random.default_rng(0).standard_normal((3, 3, 3))
+    x, z = batch((5, 3), array, 1), 2 * batch((5, 3), array, 2)
+
+    def quadratic(x):
+        own = torch.tensor(A, dtype=x.dtype) if torch.is_tensor(x) else A.astype(x.dtype)
+        return namespace(x).einsum("iab,na,nb->ni", own, x, x)
+
+    got = slope_along(quadratic, x, z)
+    assert got.shape == (5,) and got.dtype == x.dtype
+    tolerance = {"numpy32": 0.02, "torch32": 1e-4}.get(array, 1e-8)
+    for n in range(5):
+        J = [[sum(float(numbers(x)[n, a]) * (A[i, a, j] + A[i, j, a]) for a in range(3)) for j in range(3)] for i in range(3)]
+        by_hand = sum(numbers(z)[n, i] * J[i][j] * numbers(z)[n, j] for i in range(3) for j in range(3))
+        assert float(got[n]) == pytest.approx(by_hand, abs=tolerance)
+
+
+@pytest.mark.parametrize("array", DTYPES)
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (2, 1, 2, 3)])
+def test_slope_along_of_the_sine(shape, array):
+    x, z = batch(shape, array, 3), batch(shape, array, 4)
+    got = slope_along(torch.sin if torch.is_tensor(x) else np.sin, x, z)
+    expected = (numbers(z) ** 2 * np.cos(numbers(x))).reshape(shape[0], -1).sum(1)
+    np.testing.assert_allclose(numbers(got), expected, atol={"numpy32": 0.01, "torch32": 1e-5}.get(array, 1e-9))
+
+
+def test_one_hot_slopes_sum_to_the_divergence_and_touch_nobodys_gradients():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
+    x = batch((4, 3), "torch64", 5).requires_grad_()
+    with torch.no_grad():  # as within a sampler
+        total = sum(slope_along(net, x, torch.zeros_like(x) + e) for e in torch.eye(3, dtype=torch.float64))
+    for i in range(4):
+        trace = torch.autograd.functional.jacobian(lambda row: net(row[None])[0], x[i].detach()).trace()
+        torch.testing.assert_close(total[i], trace, rtol=1e-10, atol=1e-12)
+    assert x.grad is None and all(p.grad is None for p in net.parameters()) and not total.requires_grad
 
 
 def test_no_grad():

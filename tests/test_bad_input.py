@@ -5,9 +5,11 @@ import pytest
 import torch
 
 import minidiff as md
-from minidiff.arrays import like, namespace, normal, sum_features
+from minidiff.arrays import like, namespace, normal, slope_along, sum_features
 from minidiff.bound import check_grid
-from minidiff.learn import Condition, NetworkDenoiser
+from minidiff.learn import Condition, LossAwareTimes, NetworkDenoiser, Training, UniformTimes, fit, hybrid_loss, vlb_loss
+from minidiff.likelihood import hutchinson, richardson
+from minidiff.metrics import mmd
 from minidiff.nn import MLP, UNet
 from minidiff.toy import checkerboard, quantised_entropy, ring
 
@@ -20,6 +22,9 @@ PRED = md.Prediction(X, X)
 RNG = np.random.default_rng(0)
 draw = normal(RNG)
 ones = np.ones(11)
+MASK = np.zeros((4, 2), dtype=bool)
+CLASSES = md.ClassDenoiser([ring(2), ring(3)], [0.5, 0.5], S)
+THREE = md.GaussianMixture([1.0], [[0.0, 0.0, 0.0]], [1.0])
 
 
 def first(steps):
@@ -265,6 +270,107 @@ SAMPLERS = {
         "noise must have the mean's shape",
     ),
     "a sampler that yields nothing": (lambda: md.last([]), ValueError, "yielded nothing"),
+    "order 3": (lambda: first(md.dpm_solver(EXACT, X, [10, 0], order=3)), ValueError, r"order must be 1 .DDIM. or 2 .*; got 3"),
+    "order in words": (lambda: first(md.dpm_solver(EXACT, X, [10, 0], order="2M")), ValueError, "got '2M'"),
+    "DPM-Solver with times that rise": (lambda: first(md.dpm_solver(EXACT, X, [0, 10])), ValueError, "strictly decreasing"),
+    "Heun with times beyond T": (lambda: first(md.heun(EXACT, X, [12, 0])), ValueError, r"times must lie in 0\.\.10; got 12"),
+    "a list for the start of Heun": (lambda: md.last(md.heun(EXACT, [[0.0, 1.0]], [10, 0])), TypeError, "got list"),
+}
+
+LIKELIHOODS = {
+    "codes with times that rise": (lambda: md.last(md.invert(EXACT, X, [0, 5, 10])), ValueError, "strictly decreasing"),
+    "a list for a picture": (lambda: md.flow_log_prob(EXACT, [[0.0, 1.0]]), TypeError, "expected a NumPy array or a torch tensor, got list"),
+    "a likelihood at one time": (lambda: md.flow_log_prob(EXACT, X, times=[10]), ValueError, "times must be two or more"),
+    "signs of another shape": (
+        lambda: md.flow_log_prob(EXACT, X, hutchinson(np.ones((4, 1)))),
+        ValueError,
+        r"x and z must have one shape; got \(4, 2\) and \(4, 1\)",
+    ),
+    "signs of another library": (lambda: md.flow_log_prob(EXACT, X, hutchinson(TX)), TypeError, "mixed: convert one"),
+    "a slope without a graph": (lambda: slope_along(lambda x: x.detach(), TX, TX), ValueError, "no gradient flows .*torch.no_grad"),
+    "Richardson with an odd number of steps": (
+        lambda: richardson(lambda times: 0.0, [10, 5, 2, 0]),
+        ValueError,
+        "number of steps must be even; got 3 steps",
+    ),
+    "Richardson with nothing to leave out": (lambda: richardson(lambda times: 0.0, [10]), ValueError, "must be even; got 0 steps"),
+}
+
+EDITS = {
+    "a mask of numbers": (
+        lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, np.ones((4, 2)))),
+        TypeError,
+        "mask must be bool, True where x_0 is known; got float64",
+    ),
+    "a mask of uint8": (
+        lambda: first(md.inpaint(NET, TX, [10, 0], draw, TX, torch.ones(4, 2, dtype=torch.uint8))),
+        TypeError,
+        "mask must be bool, .*; got torch.uint8",
+    ),
+    "a mask for one example": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK[:1])), ValueError, "x and mask must have one shape"),
+    "a mask as a list": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK.tolist())), TypeError, "got list"),
+    "known of another shape": (
+        lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X[:, :1], MASK)),
+        ValueError,
+        r"x and known must have one shape; got \(4, 2\) and \(4, 1\)",
+    ),
+    "known of another library": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, TX, MASK)), TypeError, "mixed: convert one"),
+    "no tries": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK, resample=0)), ValueError, "int >= 1 .*; got 0"),
+    "half a try": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK, resample=1.5)), ValueError, "int >= 1 .*; got 1.5"),
+    "yes for a number of tries": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK, resample=True)), ValueError, "got True"),
+    "inpainting with a generator for draw": (lambda: first(md.inpaint(EXACT, X, [10, 0], RNG, X, MASK)), TypeError, "got Generator"),
+    "inpainting with times that rise": (lambda: first(md.inpaint(EXACT, X, [0, 10], draw, X, MASK)), ValueError, "strictly decreasing"),
+    "no strength": (
+        lambda: md.start_from(S, X, S.times(5), 0.0, draw),
+        ValueError,
+        r"strength must lie in 0\.\.1 and leave at least one of the 5 steps; got 0.0",
+    ),
+    "more strength than there is": (lambda: md.start_from(S, X, S.times(5), 1.1, draw), ValueError, "of the 5 steps; got 1.1"),
+    "strength in percent": (lambda: md.start_from(S, X, S.times(5), 60, draw), ValueError, r"in 0\.\.1 .*; got 60"),
+    "strength is NaN": (lambda: md.start_from(S, X, S.times(5), np.nan, draw), ValueError, "got nan"),
+    "too little strength for a step": (lambda: md.start_from(S, X, S.times(5), 0.05, draw), ValueError, "leave at least one of the 5"),
+    "start_from with a generator for draw": (lambda: md.start_from(S, X, S.times(5), 0.5, RNG), TypeError, "got Generator"),
+    "start_from with a number of steps": (lambda: md.start_from(S, X, 5, 0.5, draw), ValueError, "times must be two or more"),
+}
+
+LEARNING = {
+    "a variance for the best at T times": (
+        lambda: md.optimal_variance(S, np.ones(10)),
+        ValueError,
+        r"mmse must .*shape \(11,\), entry t for time t; got shape \(10,\)",
+    ),
+    "a negative mmse": (lambda: md.optimal_variance(S, -ones), ValueError, "mmse must be numbers >= 0; entry 1 is -1"),
+    "an mmse of NaN": (lambda: md.optimal_variance(S, np.r_[ones[:4], np.nan, ones[:6]]), ValueError, "numbers >= 0; entry 4 is nan"),
+    "the bound's loss without var_mix": (lambda: vlb_loss(NET, TX + 1, 5, TX), ValueError, "needs a denoiser that predicts var_mix"),
+    "the hybrid loss without var_mix": (lambda: hybrid_loss(NET, TX + 1, 5, TX), ValueError, "needs a denoiser that predicts var_mix"),
+    "the bound's loss at t = 0": (lambda: vlb_loss(NET, TX + 1, 0, TX, variance="small"), ValueError, r"t must lie in 1\.\.10; got 0"),
+    "the bound's loss off the levels": (
+        lambda: vlb_loss(NET, TX + 0.1234, 1, TX, variance="small"),
+        ValueError,
+        "256 levels .* density_term as the decoder",
+    ),
+    "no t to choose from": (lambda: LossAwareTimes(0), ValueError, "T >= 1, history >= 1, 0 <= uniform < 1; got 0, 10, 0.001"),
+    "no history": (lambda: LossAwareTimes(10, history=0), ValueError, "got 10, 0, 0.001"),
+    "nothing but uniform": (lambda: LossAwareTimes(10, uniform=1.0), ValueError, "0 <= uniform < 1; got 10, 10, 1.0"),
+    "a history of another T": (
+        lambda: LossAwareTimes(10).load_state_dict(LossAwareTimes(9).state_dict()),
+        ValueError,
+        r"a history of losses of shape \(10, 10\) was expected; this state has \(9, 10\)",
+    ),
+    "a history of nothing": (lambda: LossAwareTimes(10).load_state_dict({}), ValueError, "was expected; this state has none"),
+    "a history for uniform times": (
+        lambda: UniformTimes(10).load_state_dict(LossAwareTimes(10).state_dict()),
+        ValueError,
+        "uniform times keep no history",
+    ),
+    "times of another schedule": (
+        lambda: Training(NET, 1, times=LossAwareTimes(9)),
+        ValueError,
+        r"those of the schedule, 1\.\.10; got times in 1\.\.9",
+    ),
+    "fit of a module without times": (lambda: first(fit(Training(MLP(width=8), 1), draw)), TypeError, "fit trains a NetworkDenoiser"),
+    "a width of 0": (lambda: mmd(X, X, X, RNG, width=0.0), ValueError, "width must be a number > 0, in the unit of the points; got 0.0"),
+    "a width of NaN": (lambda: mmd(X, X, X, RNG, width=np.nan), ValueError, "got nan"),
 }
 
 TOYS = {
@@ -289,9 +395,35 @@ TOYS = {
         "round components",
     ),
     "an odd board": (lambda: checkerboard(5, RNG, 3), ValueError, "must be even"),
+    "a blend with a weight too many": (
+        lambda: md.GaussianMixture.blend([0.5, 0.3, 0.2], [ring(), ring()]),
+        ValueError,
+        r"one weight for each part, all of one dimension; got 2 parts, weights \(3,\)",
+    ),
+    "a blend of nothing": (lambda: md.GaussianMixture.blend([], []), ValueError, "got 0 parts"),
+    "a blend of two dimensions": (lambda: md.GaussianMixture.blend([0.5, 0.5], [ring(), THREE]), ValueError, "all of one dimension"),
+    "a blend of weights that sum to 2": (lambda: md.GaussianMixture.blend([1, 1], [ring(2), ring(2)]), ValueError, "sum to 1; got .* sum 2"),
+    "classes without weights": (lambda: md.ClassDenoiser([ring(), ring()], [1.0], S), ValueError, "one weight for each part"),
+    "nothing known": (lambda: THREE.conditional([], []), ValueError, r"some of 0\.\.2, each once, .*; got \[\] and \[\]"),
+    "everything known": (lambda: THREE.conditional([0, 1, 2], [0, 0, 0]), ValueError, r"some of 0\.\.2"),
+    "known twice": (lambda: THREE.conditional([1, 1], [0, 0]), ValueError, "each once"),
+    "a coordinate that is not there": (lambda: THREE.conditional([3], [0]), ValueError, r"some of 0\.\.2, .*; got \[3\]"),
+    "a coordinate from the end": (lambda: THREE.conditional([-1], [0]), ValueError, r"some of 0\.\.2, .*; got \[-1\]"),
+    "two values for one coordinate": (lambda: THREE.conditional([1], [0, 0]), ValueError, r"one value each; got \[1\] and \[0.0, 0.0\]"),
+    "a mask for the known coordinates": (lambda: THREE.conditional([True, False, False], [1, 0, 0]), ValueError, "known must .*; got .True"),
+    "a coordinate of 0.7": (lambda: THREE.conditional([0.7], [1]), ValueError, r"known must be ints, .*; got \[0.7\]"),
+    "known to be NaN": (lambda: THREE.conditional([0], [np.nan]), ValueError, "value finite; got .*nan"),
+    "known of a point": (
+        lambda: md.GaussianMixture([1], [[0.0, 0.0]], [0.0]).conditional([0], [0.0]),
+        ValueError,
+        "a component without width has no density here",
+    ),
+    "a class that is not there": (lambda: CLASSES(X, 5, md.Label(2)), ValueError, r"classes 0\.\.1 .or None, not told.; got 2"),
+    "a number for a label": (lambda: CLASSES(X, 5, 1), TypeError, r"is a Label, such as Label\(0\); got int"),
+    "a word for a label": (lambda: CLASSES(X, 5, "cat"), TypeError, r"is a Label, such as Label\(0\); got str"),
 }
 
-ALL = {**TIMES, **SCHEDULES, **ARRAYS, **PREDICTIONS, **BOUNDS, **SAMPLERS, **TOYS}
+ALL = {**TIMES, **SCHEDULES, **ARRAYS, **PREDICTIONS, **BOUNDS, **SAMPLERS, **LIKELIHOODS, **EDITS, **LEARNING, **TOYS}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -304,4 +436,5 @@ def test_refused_in_one_line_that_teaches(name):
 
 
 def test_there_are_enough_of_them():
-    assert len(ALL) == sum(map(len, (TIMES, SCHEDULES, ARRAYS, PREDICTIONS, BOUNDS, SAMPLERS, TOYS))) >= 100
+    groups = (TIMES, SCHEDULES, ARRAYS, PREDICTIONS, BOUNDS, SAMPLERS, LIKELIHOODS, EDITS, LEARNING, TOYS)
+    assert len(ALL) == sum(map(len, groups)) >= 160

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import minidiff.verify as ledger
+import minidiff.verify.registry  # noqa: F401  (reached as ledger.registry)
 from minidiff.run import cli
 
 TINY = ["--data", "embedded", "--set", "network.channels=8,16", "--set", "train.batch=8", "--set", "train.warmup=5"]
@@ -110,6 +113,43 @@ def test_verify_lists_checks_and_reports_failure(monkeypatch, capsys):
     assert cli.main(["verify", "--only", "ddpm"]) == 1
 
 
+def checked(capsys, *args):
+    """What `minidiff verify --json` says of the checks, without the seconds."""
+    assert cli.main(["verify", "--json", *args]) == 0
+    return re.sub(r'"seconds": [^,}]*', "", capsys.readouterr().out)
+
+
+def test_verify_takes_a_seed(capsys):
+    """Another seed, other draws, the same verdicts; the same seed, the same numbers; and no seed is 0."""
+    plain, zero, three, again = (checked(capsys, "--only", "ledger", *args) for args in ([], ["--seed", "0"], ["--seed", "3"], ["--seed", "3"]))
+    assert plain == zero and three == again != zero
+    assert ledger.registry._seed == 0, "the seed of a run outlived it"
+
+
+def test_a_seed_changes_every_stream_and_is_gone_after_a_failure():
+    def draws():
+        return [ledger.registry.generator(stream).standard_normal() for stream in range(50)]
+
+    seen = []
+    e = ledger.registry.Equation("ledger", "seed", "", "", "", "", lambda: seen.append(draws()) or ledger.close("", 0, 0, 0, ""))
+    ledger.registry.REGISTRY.append(e)
+    try:
+        for seed in range(5):
+            assert ledger.run("ledger", "seed", seed=seed)[0].passed
+    finally:
+        ledger.registry.REGISTRY.remove(e)
+    assert len({x for row in seen for x in row}) == 250 and draws() == seen[0]
+    with pytest.raises(KeyError):
+        ledger.run("nobody", seed=4)
+    assert draws() == seen[0]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, True, "2", None])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(ValueError, match="seed must be an int >= 0; got"):
+        ledger.run("ledger", seed=seed)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -128,6 +168,7 @@ def test_verify_lists_checks_and_reports_failure(monkeypatch, capsys):
         (["sample", "mnist-classifier"], "is a classifier"),
         (["data", "fetch", "imagenet"], "imagenet"),
         (["verify", "--only", "nobody"], "nobody"),
+        (["verify", "--seed", "-1"], "seed must be an int >= 0; got -1"),
         (["tour", "--out", "{file}/x"], "{file}"),
     ],
 )

@@ -1,12 +1,13 @@
 """The metrics against closed forms, scipy and fresh real samples."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from minidiff.metrics import Measured, energy_distance, sliced_wasserstein
+from minidiff.metrics import Measured, energy_distance, mmd, sliced_wasserstein
 
 RNG = np.random.default_rng
 
@@ -76,6 +77,49 @@ def test_energy_distance_is_the_slow_double_loop():
     assert energy_distance(x, y, y, RNG(0), resamples=2).value == pytest.approx(slow, abs=1e-12)
 
 
+def gaussian_mmd(mu, width, d, var=1.0):
+    """E k(X, X') + E k(Y, Y') - 2 E k(X, Y) for X ~ N(mu, var I), Y ~ N(0, I) in d dimensions: k is a Gaussian, so all is one integral."""
+
+    def mean_kernel(square, total):
+        return (width**2 / (width**2 + total)) ** (d / 2) * math.exp(-square / (2 * (width**2 + total)))
+
+    return mean_kernel(0, 2 * var) + mean_kernel(0, 2.0) - 2 * mean_kernel(d * mu**2, 1 + var)
+
+
+@pytest.mark.parametrize(("mu", "d", "width", "spread"), [(0.8, 1, 0.3, 1.0), (0.5, 2, 1.0, 1.0), (0.0, 2, 0.7, 0.5), (0.4, 3, 2.0, 1.5)])
+def test_mmd_of_gaussians(mu, d, width, spread):
+    """Shifted, or of another width: the mean over independent samples is the closed form, that of the floors is 0, without bias."""
+    rng, truth = RNG(16), gaussian_mmd(mu, width, d, spread**2)
+    got = [mmd(spread * gauss(150, d, rng) + mu, gauss(150, d, rng), gauss(150, d, rng), rng, width, resamples=2) for _ in range(60)]
+    for values, exact in (([g.value for g in got], truth), ([g.floor for g in got], 0.0)):
+        assert abs(np.mean(values) - exact) < 4 * np.std(values) / 60**0.5
+    assert truth > 10 * np.std([g.value for g in got]) / 60**0.5  # it could have been told from 0
+
+
+def test_mmd_is_the_slow_double_loop():
+    x, y, real = gauss(7, 3, RNG(17), 0.5), gauss(7, 3, RNG(18)), gauss(14, 3, RNG(19))
+
+    def slow(a, b):
+        def k(p, q):
+            return math.exp(-sum((u - v) ** 2 for u, v in zip(p, q, strict=True)) / (2 * 0.9**2))
+
+        other = [(i, j) for i in range(7) for j in range(7) if i != j]
+        within = sum(k(a[i], a[j]) + k(b[i], b[j]) for i, j in other) / 42
+        return within - 2 * sum(k(p, q) for p in a for q in b) / 49
+
+    got = mmd(x, y, real, RNG(0), width=0.9, resamples=2)
+    assert got.value == pytest.approx(slow(x, y), abs=1e-12) and got.n == 7
+    assert got.floor == pytest.approx((slow(real[:7], y) + slow(real[7:], y)) / 2, abs=1e-12)
+
+
+def test_mmd_may_be_negative_and_is_blind_to_what_is_much_finer_or_coarser_than_its_width():
+    rng = RNG(20)
+    assert min(mmd(*(gauss(40, 2, rng) for _ in range(3)), rng, resamples=2).value for _ in range(30)) < 0
+    x, y = gauss(300, 2, rng, 0.5), gauss(300, 2, rng)
+    seen = {width: mmd(x, y, y, rng, width=width, resamples=2).value for width in (1e-4, 1.0, 1e4)}
+    assert seen[1.0] > 0.03 and abs(seen[1e-4]) < 1e-6 and abs(seen[1e4]) < 1e-6
+
+
 def test_energy_distance_is_unbiased_and_sliced_wasserstein_is_not():
     rng = RNG(10)
     energies = [energy_distance(*(gauss(40, 2, rng) for _ in range(3)), rng, resamples=2).value for _ in range(400)]
@@ -85,7 +129,7 @@ def test_energy_distance_is_unbiased_and_sliced_wasserstein_is_not():
     assert np.mean(small) > 5 * np.mean(large)  # the bias falls like 1 / sqrt(n): a value without its n says nothing
 
 
-@pytest.mark.parametrize("metric", [sliced_wasserstein, energy_distance])
+@pytest.mark.parametrize("metric", [sliced_wasserstein, energy_distance, partial(mmd, width=1.0)])
 def test_a_fresh_real_sample_sits_on_the_floor_and_a_shifted_one_does_not(metric):
     rng = RNG(11)
     y, real = gauss(600, 2, rng), gauss(600 * 20, 2, rng)
@@ -108,13 +152,15 @@ def test_the_interval_has_about_the_coverage_it_claims():
 def test_the_line_and_torch_tensors():
     torch = pytest.importorskip("torch")
     x, y = gauss(50, 2, RNG(13)), gauss(50, 2, RNG(14))
-    a = sliced_wasserstein(torch.from_numpy(x), torch.from_numpy(y), y, RNG(15))
-    assert a == sliced_wasserstein(x, y, y, RNG(15))
+    for metric in (sliced_wasserstein, energy_distance, mmd):
+        assert metric(torch.from_numpy(x), torch.from_numpy(y), y, RNG(15)) == metric(x, y, y, RNG(15))
+        single = metric(torch.from_numpy(x).float().requires_grad_(), y.astype(np.float32), y, RNG(15))
+        assert single.value == pytest.approx(metric(x, y, y, RNG(15)).value, abs=1e-5)
     assert str(Measured(0.12345, 50, 0.0456, 0.1, 0.15)) == "0.1235 [0.1000, 0.1500] at n = 50; real against real 0.0456"
     assert Measured(0.3, 50, 0.1, 0.2, 0.4).over_floor == pytest.approx(3)
 
 
-@pytest.mark.parametrize("metric", [sliced_wasserstein, energy_distance])
+@pytest.mark.parametrize("metric", [sliced_wasserstein, energy_distance, mmd])
 @pytest.mark.parametrize(
     ("x", "y", "real", "message"),
     [

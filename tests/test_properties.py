@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidiff import (
@@ -16,7 +16,11 @@ from minidiff import (
     Schedule,
     ddim,
     ddpm,
+    dpm_solver,
+    flow_log_prob,
     from_output,
+    heun,
+    inpaint,
     marginal,
     posterior,
     reverse_transition,
@@ -178,19 +182,71 @@ def test_the_bound_is_finite_on_any_schedule_and_grid(schedule, kind, seed, vari
     assert not pixels or (numbers(b.decoder) >= -tolerance).all()
 
 
-@given(schedules(), KINDS_OF_ARRAY, SEEDS, st.floats(0, 1), st.data())
-def test_samplers_on_any_grid(schedule, kind, seed, eta, data):
-    times = sorted(data.draw(st.sets(st.integers(0, schedule.T), min_size=2)), reverse=True)
+@st.composite
+def grids(draw):
+    """A schedule with two or more of its times, in the order of a sampler."""
+    schedule = draw(schedules())
+    return schedule, sorted(draw(st.sets(st.integers(0, schedule.T), min_size=2)), reverse=True)
+
+
+@given(grids(), KINDS_OF_ARRAY, SEEDS, st.floats(0, 1))
+def test_samplers_on_any_grid(grid, kind, seed, eta):
+    schedule, times = grid
     x = batch((3, 2), kind, seed)
     denoiser = Clipped(ExactDenoiser(MIXTURE, schedule))
     for steps in (
         ddpm(denoiser, x, times, normal(np.random.default_rng(seed))),
         ddim(denoiser, x, times, normal(np.random.default_rng(seed)), eta=eta),
+        dpm_solver(denoiser, x, times),
+        dpm_solver(denoiser, x, times, order=1),
+        heun(denoiser, x, times),
     ):
         seen = list(steps)
         assert [s.t for s in seen] == times and all(same_kind(s.x_t, x) and np.isfinite(numbers(s.x_t)).all() for s in seen)
         if times[-1] == 0:
             assert (abs(seen[-1].x_t) <= 1).all()
+
+
+@given(grids(), KINDS_OF_ARRAY, SEEDS, st.integers(1, 3), st.data())
+def test_inpainting_on_any_grid(grid, kind, seed, resample, data):
+    schedule, times = grid
+    x, known = batch((3, 2), kind, seed), batch((3, 2), kind, seed + 1)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=6, max_size=6))).reshape(3, 2)
+    where = torch.from_numpy(mask) if is_torch(x) else mask
+    known[~where] = float("nan")
+    draw = normal(np.random.default_rng(seed))
+    seen = list(inpaint(Clipped(ExactDenoiser(MIXTURE, schedule)), x, times, draw, known, where, resample=resample))
+    assert [s.t for s in seen] == times and all(same_kind(s.x_t, x) and np.isfinite(numbers(s.x_t)).all() for s in seen)
+    assert (seen[0].x_t == x)[~where].all()
+    if times[-1] == 0:
+        assert (seen[-1].x_t == known)[where].all() and (abs(seen[-1].x_t[~where]) <= 1).all()
+
+
+@given(grids(), SEEDS)
+def test_numpy_and_torch_sample_alike(grid, seed):
+    """float64 in both libraries: the same numbers but for rounding, magnified at most by 1 / signal at each step."""
+    schedule, times = grid
+    x, mask, denoiser = batch((3, 2), "numpy64", seed), np.tile([True, False], (3, 1)), ExactDenoiser(MIXTURE, schedule)
+    for sampler in (
+        lambda x, _: dpm_solver(denoiser, x, times),
+        lambda x, _: heun(denoiser, x, times),
+        lambda x, mask: inpaint(denoiser, x, times, normal(np.random.default_rng(seed)), x, mask, resample=2),
+    ):
+        pairs = zip(sampler(x, mask), sampler(torch.from_numpy(x), torch.from_numpy(mask)), strict=True)
+        for a, b in pairs:
+            np.testing.assert_allclose(a.x_t, numbers(b.x_t), rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=25)
+@given(grids(), KINDS_OF_ARRAY, SEEDS)
+def test_likelihoods_on_any_grid(grid, kind, seed):
+    """One number for each example, of the kind of the points, finite, and the same in both libraries."""
+    schedule, times = grid
+    x, denoiser = batch((3, 2), kind, seed), ExactDenoiser(MIXTURE, schedule)
+    got = flow_log_prob(denoiser, x, times=times)
+    assert is_torch(got) == is_torch(x) and got.dtype == x.dtype and got.shape == (3,) and np.isfinite(numbers(got)).all()
+    double = flow_log_prob(denoiser, batch((3, 2), "torch64", seed), times=times)
+    np.testing.assert_allclose(numbers(got), numbers(double), rtol=0.05, atol=0.05 if kind.endswith("32") else 1e-5)
 
 
 @given(schedules(), SEEDS, st.data())

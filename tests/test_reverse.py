@@ -3,8 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 
-from minidiff import Prediction, Schedule, from_output, posterior, reverse_transition, transition
+from minidiff import (
+    ExactDenoiser,
+    GaussianMixture,
+    Prediction,
+    Schedule,
+    from_output,
+    marginal,
+    optimal_variance,
+    posterior,
+    reverse_transition,
+    step_term,
+    transition,
+)
+from minidiff.bound import density_term
 from minidiff.reverse import fixed_variance
 from tests.contracts import batch
 
@@ -88,6 +102,50 @@ def test_learned_variance_has_gradients():
     p = reverse_transition(SCHEDULE, Prediction(torch.from_numpy(X), None, mix), torch.from_numpy(X), 4, 5, "learned")
     p.var.log().sum().backward()
     np.testing.assert_allclose(mix.grad, np.log(BETAS[5] / TILDE[5]) / 2, rtol=1e-10)
+
+
+@pytest.mark.parametrize("var", [0.0, 0.25, 1.0, 4.0])
+def test_optimal_variance_of_gaussian_data_is_that_of_the_true_kernel(var):
+    """tau_t^2 = beta_t v_{t-1} / v_t, v_t = abar_t s^2 + 1 - abar_t: beta-tilde for a point, beta for N(0, I), more for wider data."""
+    v = ABAR * var + 1 - ABAR
+    table = optimal_variance(SCHEDULE, np.r_[0, (var * (1 - ABAR) / v)[1:]] if var else np.zeros(51))
+    np.testing.assert_allclose(table[1:], BETAS[1:] * v[:-1] / v[1:], rtol=1e-10, atol=1e-15)
+    assert table.shape == (51,) and table.dtype == np.float64 and table[0] == 0
+    if var == 0:
+        np.testing.assert_allclose(table[1:], TILDE[1:], rtol=1e-10, atol=1e-15)
+    if var == 1:
+        np.testing.assert_allclose(table[1:], BETAS[1:], rtol=1e-10)
+
+
+@pytest.mark.parametrize("t", [1, 2, 20])
+def test_no_other_variance_gives_a_smaller_term(t):
+    """The mean of the bound's term over many draws, minimised over one number by scipy: a mixture, and its mean posterior variance."""
+    data = GaussianMixture([0.3, 0.7], [[-0.5], [0.6]], [0.04, 0.1])
+    rng = np.random.default_rng(10)
+    x_0, signal, noise = data.sample(20_000, rng), *SCHEDULE.scales(t)
+    x_t = marginal(SCHEDULE, x_0, t).sample(rng.standard_normal(x_0.shape))
+    pred = ExactDenoiser(data, SCHEDULE)(x_t, t)
+
+    def mean_term(log_var):
+        table = np.full(51, np.exp(log_var))
+        if t == 1:
+            return density_term(SCHEDULE, pred, x_0, x_t, table).mean()
+        return step_term(SCHEDULE, pred, x_0, x_t, t - 1, t, table).mean()
+
+    best = np.exp(minimize_scalar(mean_term, bounds=(np.log(BETAS[t]) - 4, np.log(BETAS[t]) + 3), method="bounded").x)
+    mmse = np.zeros(51)
+    mmse[t] = ((x_0 - pred.x_0) ** 2).mean()  # of these draws, as the term is
+    assert optimal_variance(SCHEDULE, mmse)[t] == pytest.approx(best, rel=1e-4)
+    assert mmse[t] == pytest.approx(data.posterior(x_t, signal, noise**2)[1].mean(), rel=0.05)
+
+
+def test_optimal_variance_is_taken_by_reverse_transition_and_from_any_list():
+    mmse = np.linspace(0, 0.2, 51)
+    table = optimal_variance(SCHEDULE, mmse)
+    for other in (mmse.tolist(), torch.from_numpy(mmse), np.r_[np.nan, mmse[1:]]):  # entry 0 is not looked at
+        np.testing.assert_array_equal(optimal_variance(SCHEDULE, other), table)
+    assert var(7, table) == table[7]
+    np.testing.assert_allclose(optimal_variance(Schedule.from_betas([0.3]), [0, 0.7]), [0, 0.7], rtol=1e-12)
 
 
 def test_t_1_of_a_schedule_of_one_step():

@@ -6,7 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from minidiff import Clipped, ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule, Step, ddim, ddpm, last, posterior
+from minidiff import (
+    ClassDenoiser,
+    Clipped,
+    ExactDenoiser,
+    GaussianMixture,
+    Guided,
+    Label,
+    Prediction,
+    Schedule,
+    Step,
+    ddim,
+    ddpm,
+    dpm_solver,
+    heun,
+    last,
+    posterior,
+)
 from minidiff.arrays import normal
 from minidiff.learn import NetworkDenoiser
 from minidiff.nn import MLP
@@ -14,28 +30,42 @@ from minidiff.toy import ring
 from tests.contracts import CountingDraw, batch, check_sampler, numbers
 
 SCHEDULE = Schedule.linear(40, 0.01, 0.2)
+NOISY, QUIET, TWO_ENDS = {"noisy": True}, {"noisy": False}, {"noisy": False, "ends": 2}
 SAMPLERS = {
-    "ddpm": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond), True),
-    "ddpm large": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond, variance="large"), True),
-    "ddpm array": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond, variance=np.full(41, 0.1)), True),
-    "ddim": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond), False),
-    "ddim 0.5": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond, eta=0.5), True),
-    "ddim 1": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond, eta=1), True),
+    "ddpm": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond), NOISY),
+    "ddpm large": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond, variance="large"), NOISY),
+    "ddpm array": (lambda d, x, times, draw, cond: ddpm(d, x, times, draw, cond, variance=np.full(41, 0.1)), NOISY),
+    "ddim": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond), QUIET),
+    "ddim 0.5": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond, eta=0.5), NOISY),
+    "ddim 1": (lambda d, x, times, draw, cond: ddim(d, x, times, draw, cond, eta=1), NOISY),
+    "dpm_solver": (lambda d, x, times, draw, cond: dpm_solver(d, x, times, cond), QUIET),
+    "dpm_solver 1": (lambda d, x, times, draw, cond: dpm_solver(d, x, times, cond, order=1), QUIET),
+    "heun": (lambda d, x, times, draw, cond: heun(d, x, times, cond), TWO_ENDS),
 }
+ARRAYS = ["numpy32", "numpy64", "torch32", "torch64"]
 
 
-@pytest.mark.parametrize("array", ["numpy32", "numpy64", "torch32", "torch64"])
+@pytest.mark.parametrize("array", ARRAYS)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_contract(name, array):
-    sampler, noisy = SAMPLERS[name]
-    check_sampler(sampler, ExactDenoiser(ring(), SCHEDULE), batch((5, 2), array), noisy=noisy)
+    sampler, kind = SAMPLERS[name]
+    check_sampler(sampler, ExactDenoiser(ring(), SCHEDULE), batch((5, 2), array), **kind)
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_contract_with_a_condition(name, array):
+    """Every call of the denoiser is told the condition: guided, with exact classes."""
+    sampler, kind = SAMPLERS[name]
+    classes = ClassDenoiser([ring(3), ring(5, radius=0.4)], [0.5, 0.5], SCHEDULE)
+    check_sampler(sampler, Guided(classes, 1.5), batch((5, 2), array), Label(1), **kind)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_contract_with_a_network(name):
     torch.manual_seed(0)
-    sampler, noisy = SAMPLERS[name]
-    check_sampler(sampler, Clipped(NetworkDenoiser(MLP(width=16), SCHEDULE)), batch((3, 2), "torch32").requires_grad_(), noisy=noisy)
+    sampler, kind = SAMPLERS[name]
+    check_sampler(sampler, Clipped(NetworkDenoiser(MLP(width=16), SCHEDULE)), batch((3, 2), "torch32").requires_grad_(), **kind)
 
 
 def test_ddim_at_eta_1_is_ddpm_with_the_small_variance():
@@ -142,7 +172,8 @@ def test_T_1_and_last():
     schedule = Schedule.from_betas([0.5])
     x = batch((3, 2), "numpy64")
     denoiser = ExactDenoiser(ring(), schedule)
-    for steps in (ddpm(denoiser, x, [1, 0], CountingDraw()), ddim(denoiser, x, [1, 0])):
+    one = [1, 0]
+    for steps in (ddpm(denoiser, x, one, CountingDraw()), ddim(denoiser, x, one), dpm_solver(denoiser, x, one), heun(denoiser, x, one)):
         np.testing.assert_array_equal(last(steps), denoiser(x, 1).x_0)
     assert last([Step(0, x, None)]) is x
     with pytest.raises(ValueError, match="yielded nothing"):

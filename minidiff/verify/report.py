@@ -80,8 +80,9 @@ def markdown(results: Sequence[Result] | None = None) -> str:
         "# Equations", "",
         "Every equation that minidiff implements, the function it stands for, and how both of its sides are computed.",
         "Generated from `minidiff.verify` by `python -m minidiff.verify`; run the checks with `minidiff verify`, one of them in a",
-        'notebook with `minidiff.verify.show("ddpm", "7")`. Errors are those of one run, rounded up to a power of ten; a tolerance or error in',
-        "SE counts standard errors of a Monte Carlo mean. Paper numbering follows the arXiv versions as remembered; where it is doubtful it says (numbering unconfirmed).",
+        'notebook with `minidiff.verify.show("ddpm", "7")`. Errors are those of one run, rounded up to a power of ten; SE counts standard',
+        "errors of a Monte Carlo mean. Paper numbering follows the arXiv versions as remembered; where it is doubtful it says",
+        "(numbering unconfirmed).",
     ]  # fmt: skip
     for paper in dict.fromkeys(r.equation.paper for r in results):
         lines += ["", f"## {PAPERS.get(paper, paper)}"]
