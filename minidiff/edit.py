@@ -28,9 +28,9 @@ def inpaint(
 ) -> Iterator[Step]:
     """Sampling with a part of x_0 given: after each step to s, that part is replaced by a draw of q(x_s | known).
 
-    known: x_0 wherever mask is True (bool, same shape); elsewhere its value is ignored. resample: how often each step is made; between two
-    tries x is noised from s back to t (Lugmayr et al. 2022, RePaint, Algorithm 1). sampler(denoiser, x, [t, s], draw, cond) makes
-    one step: `ddpm`, or another that takes draw, options bound with functools.partial.
+    known: x_0 wherever mask is True (bool, same shape); elsewhere its value is ignored. resample: how often each step but the last is made;
+    between two tries x is noised from s back to t (Lugmayr et al. 2022, RePaint, Algorithm 1). sampler(denoiser, x, [t, s], draw, cond)
+    makes one step: `ddpm`, or another that takes draw, options bound with functools.partial; for many tries variance="large".
 
     **resample = 1 is not a draw of p(unknown | known)**: the unknown part was denoised beside a known part that did not know of it. The
     error does not fall with more steps; more resampling does help. Closed forms: equations B6, `minidiff verify` (inpainting).
@@ -48,7 +48,7 @@ def inpaint(
     x = xp.where(mask, marginal(schedule, known, grid[0]).sample(draw(x)), x)
     yield Step(grid[0], x, None)
     for t, s in pairwise(grid):
-        for again in range(resample):
+        for again in range(resample if s > 0 else 1):  # the step to 0 adds no noise: repeated, it would narrow the law
             if again:
                 x = transition(schedule, x, s, t).sample(draw(x))
             *_, step = sampler(denoiser, x, [t, s], draw=draw, cond=cond)

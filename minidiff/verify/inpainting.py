@@ -58,7 +58,7 @@ def recursion(abar: Float, variance: Float, rho: float = RHO, resample: int = 1)
         alpha, c = abar[t] / abar[t - 1], rho * abar[t]
         from_b = (1 - (1 - alpha) / (1 - c * c)) / np.sqrt(alpha)
         from_a = (1 - alpha) * c / (1 - c * c) / np.sqrt(alpha)
-        for again in range(resample):
+        for again in range(resample if t > 1 else 1):
             if again:
                 m, v = np.sqrt(alpha) * m, alpha * v + 1 - alpha
             m = from_a * np.sqrt(abar[t]) * A_0 + from_b * m
@@ -165,13 +165,16 @@ def repainted(U: int, rho: float = RHO) -> Float:
 
 
 @equation(
-    "inpainting", "last step", "tries without end at a fixed T: half the variance", function="minidiff.inpaint", source="this ledger",
-    formula=r"U\to\infty:\quad b\sim\mathcal N\big(\rho a,\ \tfrac12(1-\rho^2)\big)+O(\beta_1)",
+    "inpainting", "last step", "tries without end at a fixed T: right, if the steps add enough noise", function="minidiff.inpaint",
+    source="this ledger", formula=r"U\to\infty:\quad b\sim\mathcal N(\rho a,\ 1-\rho^2)+O(\beta)\ \ (\sigma_t^2=\beta_t),\qquad\tfrac34(1-"
+    r"\rho^2)\ \ (\sigma_t^2=\tilde\beta_t,\ \beta_1=\beta_2)",
 )  # fmt: skip
 def last_step() -> Iterator[Check]:
-    """The step to t = 0 adds no noise, so when it is made until nothing changes, the spread comes from the renoising alone."""
-    laws = [law_of_b(Schedule(np.array([1.0, 1 - b])), resample=int(8 * (1 - RHO**2) / b)) for b in (0.08, 0.04, 0.02)]
-    yield from moments("one pair of times, beta to 0", (RHO * A_0, (1 - RHO**2) / 2), limit(laws), 2e-3, "Richardson")
+    """The pair (2, 1) made until nothing changes, then one step to 0: beta_t is the true variance up to O(beta^2), beta-tilde is not."""
+    for kind, var in (("large", 1 - RHO**2), ("small", 0.75 * (1 - RHO**2))):
+        one = partial(ddpm, variance=kind)
+        laws = [law_of_b(Schedule(np.array([1.0, 1 - b, (1 - b) ** 2])), RHO, int(6 * (1 - RHO**2) / b), one) for b in (0.08, 0.04, 0.02)]
+        yield from moments(f"two pairs of times, beta to 0, {kind} variance", (RHO * A_0, var), limit(laws), 5e-3, "Richardson")
 
 
 @equation(
