@@ -1,7 +1,8 @@
 """The probability-flow ODE as a map from data to noise, and the exact log-likelihood that it gives.
 
-With y = x / signal and sigma = noise / signal the ODE reads dy = eps(x, t) d sigma (DDIM Eq. 14). It has the same marginals as
-the noising process, it can be run both ways, and along it log p changes by the divergence of its velocity.
+In the angle phi of signal = cos phi, noise = sin phi the ODE reads dx = v(x, t) d phi, v = signal eps - noise x_0: that is DDIM Eq. 14
+with nothing in it that grows without limit. It has the same marginals as the noising process, it can be run both ways, and along
+it log p changes by the divergence of v.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from minidiff.arrays import Array, like, namespace, slope_along, sum_features
+from minidiff.arrays import Array, like, namespace, no_grad, slope_along, sum_features
 from minidiff.gaussian import Gaussian
-from minidiff.prediction import Denoiser
-from minidiff.sample import Step, ode_step
+from minidiff.prediction import Denoiser, target
+from minidiff.sample import Step
 from minidiff.schedule import Schedule
 
 Field = Callable[[Array], Array]
@@ -26,7 +27,7 @@ Divergence = Callable[[Field, Array], Array]
 def exact_divergence(f: Field, x: Array) -> Array:
     """div f = sum_i df_i / dx_i, (B,): one slope for each feature, so its cost grows with their number."""
     flat = np.eye(math.prod(x.shape[1:])).reshape(-1, *x.shape[1:])
-    return sum(slope_along(f, x, like(np.broadcast_to(e, x.shape), x)) for e in flat)
+    return sum(slope_along(f, x, like(np.broadcast_to(e, x.shape).copy(), x)) for e in flat)
 
 
 def hutchinson(z: Array) -> Divergence:
@@ -46,8 +47,8 @@ def standard_normal(x_T: Array) -> Array:
 def invert(denoiser: Denoiser, x_0: Array, times: Sequence[int] | None = None, cond: Any = None) -> Iterator[Step]:
     """From data to noise along the ODE, by Heun's rule: the code x_T from which `heun` and `ddim` lead back to x_0.
 
-    times: strictly decreasing, as for the samplers (all of T..0 by default); they are walked upwards. At t = 0 eps is
-    taken as 0: there the score is finite and the noise is not. Checked by `minidiff verify` (ddim 14): the code of a mixture is
+    times: strictly decreasing, as for the samplers (all of T..0 by default); they are walked upwards. At t = 0 v = eps is
+    taken as 0: there the score is finite, and the noise is 0. Checked by `minidiff verify` (ddim 14): the code of a mixture is
     its monotone transport F_T(x_T) = F_0(x_0).
     """
     for step, _ in _up(denoiser, x_0, times, cond, None):
@@ -62,21 +63,19 @@ def flow_log_prob(
     times: Sequence[int] | None = None,
     cond: Any = None,
 ) -> Array:
-    """log p(x_0) = log prior(x_T) + integral of div eps, nats, (B,): the likelihood of what the ODE samples from the prior.
+    """log p(x_0) = log prior(x_T) + integral of div v over the angle, nats, (B,): the likelihood of what the ODE samples from the prior.
 
-    log p_0(x_0) = log p_T(x_T) + D log signal_T + int_0^{sigma_T} div_y eps d sigma, div_y eps = signal div_x eps.
-    Source: Song et al. 2021, Eq. 39, in the variables of DDIM Eq. 14. divergence: `exact_divergence`, or `hutchinson(z)`. prior: log
-    density of x_T; the exact one of a mixture is `mixture.push(signal_T, noise_T**2).log_prob`. times as in `invert`; the error is of
-    second order in their distance. Checked by `minidiff verify` (sde 39) against exact densities in 1-D and 2-D.
+    Source: Song et al. 2021, Eq. 39, with dx = v d phi for the ODE (Salimans & Ho 2022). divergence: `exact_divergence`, or
+    `hutchinson(z)`. prior: log density of x_T; the exact one of a mixture is `mixture.push(signal_T, noise_T**2).log_prob`. times as in
+    `invert`; the error is of second order in their distance. Checked by `minidiff verify` (sde 39) against exact densities in 1-D and 2-D.
     """
     path = list(_up(denoiser, x_0, times, cond, divergence))
     (end, _), total = path[-1], sum(change for _, change in path)
-    dims = math.prod(x_0.shape[1:])
-    return prior(end.x_t) + dims * math.log(float(denoiser.schedule.scales(end.t)[0])) + total
+    return prior(end.x_t) + total
 
 
 def richardson(estimate: Callable[[Sequence[int]], Array], times: Sequence[int]) -> Array:
-    """(4 estimate(times) - estimate(every second of times)) / 3: the second-order error of Heun's rule cancels, fourth order is left.
+    """(4 estimate(times) - estimate(every second of times)) / 3: the second-order error of Heun's rule cancels, third order is left.
 
     estimate: times -> (B,), such as lambda times: flow_log_prob(denoiser, x_0, times=times). Raises ValueError for an odd number of steps.
     Checked by `minidiff verify` (sde 39): with T = 1000 the densities of mixtures to 1e-6.
@@ -94,27 +93,31 @@ def _up(
     schedule = denoiser.schedule
     grid = schedule.check_times(range(schedule.T, -1, -1) if times is None else times)[::-1]
     yield Step(grid[0], x, None), 0.0
-    here = _velocity(denoiser, x, grid[0], cond, divergence)
+    with no_grad(x):  # not held across a yield: that would leak into the caller
+        here = _velocity(denoiser, x, grid[0], cond, divergence)
     for s, t in pairwise(grid):
-        there = ode_step(schedule, x, here[0], s, t)
-        mean = (here[0] + _velocity(denoiser, there, t, cond, None)[0]) / 2
-        x = ode_step(schedule, x, mean, s, t)
-        before, here = here, _velocity(denoiser, x, t, cond, divergence)
-        yield Step(t, x, None), (_sigma(schedule, t) - _sigma(schedule, s)) * (before[1] + here[1]) / 2
+        h = _angle(schedule, t) - _angle(schedule, s)
+        with no_grad(x):
+            there = _velocity(denoiser, x + h * here[0], t, cond, None)
+            x = x + h / 2 * (here[0] + there[0])
+            before, here = here, _velocity(denoiser, x, t, cond, divergence)
+        yield Step(t, x, None), h * (before[1] + here[1]) / 2
 
 
 def _velocity(denoiser: Denoiser, x: Array, t: int, cond: Any, divergence: Divergence | None) -> tuple[Array, Any]:
-    """eps at (x, t) and its divergence in y = x / signal; both 0 at t = 0."""
+    """v = signal eps - noise x_0 at (x, t) and its divergence; both 0 at t = 0."""
     if t == 0:
         return 0 * x, 0.0
-    signal, _ = denoiser.schedule.scales(t)
+    scales = denoiser.schedule.scales(t)
 
-    def eps(at: Array) -> Array:
-        return denoiser(at, t, cond).eps
+    def v(at: Array) -> Array:
+        pred = denoiser(at, t, cond)
+        return target("v", pred.x_0, pred.eps, *scales)
 
-    return eps(x), 0.0 if divergence is None else float(signal) * divergence(eps, x)
+    return v(x), 0.0 if divergence is None else divergence(v, x)
 
 
-def _sigma(schedule: Schedule, t: int) -> float:
+def _angle(schedule: Schedule, t: int) -> float:
+    """phi with signal = cos phi, noise = sin phi."""
     signal, noise = schedule.scales(t)
-    return float(noise / signal)
+    return math.atan2(noise, signal)

@@ -112,9 +112,11 @@ def _code(x_0: float, abar: float) -> float:
 )  # fmt: skip
 def likelihood() -> Iterator[Check]:
     """Densities of mixtures, from the exact prior; the error of N(0, I) as a prior; the density of any flow integrates to 1."""
-    for mixture, x, schedule in ((MIXTURE, POINTS, linear(1000)), (PLANE, PLANE_POINTS, linear(500))):
+    cases = ((MIXTURE, POINTS, linear(1000)), (PLANE, PLANE_POINTS, linear(500)), (MIXTURE, POINTS, Schedule.cosine(500)))
+    for mixture, x, schedule in cases:
         estimate = partial(_estimate, ExactDenoiser(mixture, schedule), x, exact_prior(mixture, schedule))
-        what = f"log p(x_0), {mixture.dims}-D, {schedule.T} and {schedule.T // 2} steps"
+        name = "cosine" if schedule.beta[-1] > 0.9 else "linear"
+        what = f"log p(x_0), {mixture.dims}-D, {name} schedule, {schedule.T} and {schedule.T // 2} steps"
         yield close(what, mixture.log_prob(x), richardson(estimate, schedule.times(schedule.T)), 1e-6, "ODE")
     errors = []
     for s in (vp(100), vp(200)):
