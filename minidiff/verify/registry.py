@@ -39,7 +39,7 @@ class Check:
 
     what: what is compared, in words. closed, numerical: the two sides (of an array: the middle entry, or, if the check
     fails, where they differ most). error: their largest distance, absolute, relative or in standard errors, to be at most
-    `tolerance`. method: the route of `numerical`.
+    `tolerance`. method: the route of `numerical`. bound: `closed` need only be at most `numerical`.
     """
 
     what: str
@@ -49,6 +49,7 @@ class Check:
     tolerance: float
     method: str
     standard_error: float | None = None
+    bound: bool = False
 
     @property
     def passed(self) -> bool:
@@ -131,7 +132,8 @@ def at_most(what: str, smaller: Any, larger: Any, tolerance: float, method: str)
     """Check smaller <= larger up to rounding: the error is the worst excess, 0 if there is none."""
     a, b = np.broadcast_arrays(np.asarray(smaller, dtype=np.float64), np.asarray(larger, dtype=np.float64))
     i = int(np.argmax(np.where(np.isnan(a - b), np.inf, a - b)))
-    return Check(what, float(a.flat[i]), float(b.flat[i]), float(np.maximum(a.flat[i] - b.flat[i], 0.0)), tolerance, method)
+    excess = float(np.maximum(a.flat[i] - b.flat[i], 0.0))
+    return Check(what, float(a.flat[i]), float(b.flat[i]), excess, tolerance, method, bound=True)
 
 
 def monte_carlo(what: str, closed: Any, sample: Any) -> Check:

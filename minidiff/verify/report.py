@@ -127,7 +127,7 @@ class Shown:
         lines = []
         for r in self.results:
             lines.append(f"{r.equation.name}: {r.equation.title}")
-            lines += [f"  {c.what}: {_digits(c.closed)} = {_digits(c.numerical)} ({c.method})" for c in r.checks]
+            lines += [f"  {c.what}: {_digits(c.closed)} {'<=' if c.bound else '='} {_digits(c.numerical)} ({c.method})" for c in r.checks]
         return "\n".join(lines)
 
     def _repr_markdown_(self) -> str:
@@ -135,7 +135,9 @@ class Shown:
         for r in self.results:
             lines += [f"**{r.equation.name}: {r.equation.title}**", "", f"$${r.equation.formula}$$", ""]
             lines += ["| what is compared | formula | second route | method |", "|---|---|---|---|"]
-            lines += [f"| {_cell(c.what)} | {_digits(c.closed)} | {_digits(c.numerical)} | {_cell(c.method)} |" for c in r.checks]
+            for c in r.checks:
+                second = f"at most {_digits(c.numerical)}" if c.bound else _digits(c.numerical)
+                lines.append(f"| {_cell(c.what)} | {_digits(c.closed)} | {second} | {_cell(c.method)} |")
             lines.append("")
         return "\n".join(lines)
 
