@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from minidiff.toy import ring
 
 Float = NDArray[np.float64]
 GRIDS = ("trailing", "quadratic", "log SNR", "rho 7")
-SOLVERS = {"ddim": ddim, "dpm_solver": dpm_solver, "heun": heun}
+SOLVERS: dict[str, Callable[..., Iterator[Step]]] = {"ddim": ddim, "dpm_solver": dpm_solver, "heun": heun}
 
 
 class Counted:

@@ -69,7 +69,7 @@ for ax, s in zip(axes, (290, 200, 50), strict=True):
         ax.plot(x, np.exp(log_p), label=f"{kind} variance")
         kl[s, kind] = (truth * (np.log(truth + 1e-300) - log_p)).sum() * 0.01
     ax.set(title=f"from t = {t} to s = {s}", xlabel="$x_s$", ylabel="density", xlim=(-2.6, 2.6))
-axes[0].legend(fontsize=9)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 plt.show()
 print("KL(true step || Gaussian step), nats:", {f"{k[1]}, stride {t - k[0]}": round(float(v), 4) for k, v in kl.items()})
 assert kl[290, "large"] < 1e-3 and kl[50, "small"] > kl[200, "small"] > kl[290, "small"] and kl[50, "large"] > 0.1
@@ -301,7 +301,7 @@ a.axvspan(30, 240, color="0.93", zorder=0, label="fitted here")
 a.legend()
 for name in rules:
     b.plot(calls[name], errors[name], "o-", markersize=3, label=name)
-b.set(xscale="log", yscale="log", xlabel="calls of the network", ylabel="error (rms)", title="error against calls")
+b.set(xscale="log", yscale="log", xlabel="calls of the network", ylabel="error (rms)", title="error against calls, same colours")
 plt.show()
 print("measured orders:", {name: round(float(p), 2) for name, p in slope.items()})
 assert abs(slope["ddim"] - 1) < 0.15 and abs(slope["dpm_solver"] - 2) < 0.15 and abs(slope["heun"] - 2) < 0.15
@@ -372,18 +372,18 @@ assert all(0.6 < alone[(k + 1) // 2] / away["heun", k] < 1.4 and 0.6 < alone[k] 
 def W1(rule, times):
     return float(np.abs(np.sort(last(rule(exact, x_T, times)), axis=0) - x_end).mean())  # exact, through 400 quantiles
 
-path = list(heun(exact, x_T, schedule.times(500)))[1:-1]  # each step carries the guess of x_0 that led to it
-lam = schedule.half_log_snr([step.t for step in path])
-moves = np.abs(np.gradient(np.array([step.x_0[:, 0] for step in path]), lam, axis=0)).mean(1)
+path = list(heun(exact, x_T, schedule.times(500)))
+lam = schedule.half_log_snr([step.t for step in path[:-2]])  # each step carries the guess of x_0 made one step before
+moves = np.abs(np.gradient(np.array([step.x_0[:, 0] for step in path[1:-1]]), lam, axis=0)).mean(1)
 fig, ax = plots.panel(1, width=7, height=3.2)
 ax.fill_between(np.exp(-lam), moves, color="0.85", label=r"mean $|d\hat x_0/d\lambda|$")
 for i, kind in enumerate(GRIDS):
     ax.plot(np.exp(-schedule.half_log_snr(grid(schedule, 10, kind)[:-1])), [-0.06 * (i + 1)] * 10, "o", markersize=4, label=kind)
-ax.set(xscale="log", xlim=(200, 0.008), xlabel=r"$\sigma$ = noise / signal (data to the right)", ylabel=r"per unit of $\lambda$", yticks=[0, 0.2, 0.4])
-ax.legend(fontsize=9, loc="upper left", title="where the flow bends; ten steps on four grids", alignment="left")
+ax.set(xscale="log", xlim=(200, 0.008), xlabel=r"$\sigma$ = noise / signal (data to the right)", ylabel=r"per unit of $\lambda$")
+ax.set(yticks=[0, 0.2, 0.4], title="where the flow bends, and where four grids put ten steps")
+ax.legend(fontsize=9, loc="upper left")
 plt.show()
-cases = [(kind, name, k) for kind in GRIDS for name in rules for k in (10, 40)]
-score = {(kind, name, k): W1(rules[name], grid(schedule, k // 2 if name == "heun" else k, kind)) for kind, name, k in cases}
+score = {(kind, name, k): W1(rules[name], grid(schedule, k // 2 if name == "heun" else k, kind)) for kind in GRIDS for name in rules for k in (10, 40)}
 for kind in GRIDS:
     print(f"{kind:9s} W1 at" + ";   at".join(f" {k} calls: " + ", ".join(f"{name} {score[kind, name, k]:.4f}" for name in rules) for k in (10, 40)))
 assert score["quadratic", "dpm_solver", 40] < 0.1 * min(score[kind, "ddim", 40] for kind in GRIDS)
