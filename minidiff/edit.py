@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from minidiff.arrays import Array, Draw, check_draw, namespace, same_shape
+from minidiff.arrays import Array, Draw, check_draw, namespace, no_grad, same_shape
 from minidiff.prediction import Denoiser
 from minidiff.process import marginal, transition
 from minidiff.sample import Step, ddpm
@@ -44,15 +44,17 @@ def inpaint(
         raise ValueError(f"resample must be an int >= 1 (1: plain replacement); got {resample!r}")
     schedule, xp = denoiser.schedule, namespace(x)
     grid = schedule.check_times(times)
-    known = xp.where(mask, known, 0 * x)  # what is unknown may be NaN in the caller's array
-    x = xp.where(mask, marginal(schedule, known, grid[0]).sample(draw(x)), x)
+    with no_grad(x):
+        known = xp.where(mask, known, 0 * x)  # what is unknown may be NaN in the caller's array
+        x = xp.where(mask, marginal(schedule, known, grid[0]).sample(draw(x)), x)
     yield Step(grid[0], x, None)
     for t, s in pairwise(grid):
         for again in range(resample if s > 0 else 1):  # the step to 0 adds no noise: repeated, it would narrow the law
-            if again:
-                x = transition(schedule, x, s, t).sample(draw(x))
-            *_, step = sampler(denoiser, x, [t, s], draw=draw, cond=cond)
-            x = xp.where(mask, marginal(schedule, known, s).sample(draw(x)), step.x_t)
+            with no_grad(x):
+                if again:
+                    x = transition(schedule, x, s, t).sample(draw(x))
+                *_, step = sampler(denoiser, x, [t, s], draw=draw, cond=cond)
+                x = xp.where(mask, marginal(schedule, known, s).sample(draw(x)), step.x_t)
         yield Step(s, x, step.x_0)
 
 
@@ -61,7 +63,7 @@ def start_from(schedule: Schedule, x_0: Array, times: Sequence[int], strength: f
 
     strength: the share of the steps that are made, in 0..1: near 0 x_0 comes back, 1 forgets it. Source: SDEdit (Meng et al. 2022),
     section 3. Use: x, times = start_from(schedule, picture, schedule.times(50), 0.6, draw); last(ddpm(denoiser, x, times, draw)).
-    Raises ValueError unless strength leaves at least one step. Checked by `minidiff verify` (sdedit).
+    Raises ValueError unless strength leaves at least one step. Checked by `minidiff verify` (inpainting sdedit).
     """
     check_draw(draw)
     grid = schedule.check_times(times)

@@ -27,7 +27,7 @@ class GaussianMixture:
 
     Noising keeps it a mixture, so all about x_t = scale * x_0 + N(0, var) is in closed form at every t (equations B2).
     Points are (B, D), also for D = 1; NumPy or torch. Raises ValueError for weights that do not sum to 1, or a C_k that is
-    not symmetric and positive semi-definite. Checked by tests/test_toy.py (quadrature, finite differences).
+    not symmetric and positive semi-definite. Checked by tests/test_mixture.py (quadrature, finite differences).
 
     >>> mixture = GaussianMixture([0.5, 0.5], [[-1.0], [1.0]], [0.04, 0.04])
     >>> mean, cov = mixture.posterior(np.array([[0.0]]), scale=0.8, var=0.36)  # in the middle nothing is known of the sign
@@ -81,16 +81,18 @@ class GaussianMixture:
         flat = [w * part.weights for w, part in zip(weights, parts, strict=True)]
         return cls(np.concatenate(flat), np.concatenate([p.means for p in parts]), np.concatenate([p.covs for p in parts]))
 
-    def conditional(self, known: Sequence[int], value: Any) -> GaussianMixture:
+    def conditional(self, known: int | Sequence[int], value: Any) -> GaussianMixture:
         """The law of the other coordinates once those in `known` have been seen to be `value`: the exact answer to inpainting.
 
         By components: means m_b + C_ba C_aa^{-1} (value - m_a), covariances C_bb - C_ba C_aa^{-1} C_ab, weights times N(value; m_a, C_aa).
         Raises ValueError unless known and value name some, but not all, coordinates. Checked by `minidiff verify` (inpainting exact).
         """
-        a, value = np.asarray(known, dtype=int), np.atleast_1d(np.asarray(value, dtype=np.float64))
+        a, value = np.atleast_1d(known), np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if (a.size and a.dtype.kind not in "iu") or not np.isfinite(value).all():
+            raise ValueError(f"known must be ints, the numbers of coordinates, and value finite; got {a.tolist()} and {value.tolist()}")
         b = np.setdiff1d(np.arange(self.dims), a)
         if value.shape != a.shape or len(a) == 0 or len(b) == 0 or len(b) + len(a) != self.dims:
-            got = f"{list(known)} and {value.tolist()}"
+            got = f"{a.tolist()} and {value.tolist()}"
             raise ValueError(f"known must name some of 0..{self.dims - 1}, each once, with one value each; got {got}")
         seen = GaussianMixture(self.weights, self.means[:, a], self.covs[:, a][:, :, a])
         r = _softmax(seen._joint(value[None], 1.0, 0.0)[0])[0]
@@ -206,6 +208,8 @@ class ClassDenoiser:
         object.__setattr__(self, "_experts", {k: ExactDenoiser(law, self.schedule) for k, law in experts.items()})
 
     def __call__(self, x_t: Array, t: Any, cond: Label | None = None) -> Prediction:
+        if cond is not None and not isinstance(cond, Label):
+            raise TypeError(f"the condition of labelled data is a Label, such as Label(0); got {type(cond).__name__}")
         index = None if cond is None else cond.index
         experts: dict[int | None, ExactDenoiser] = self.__dict__["_experts"]
         if index not in experts:

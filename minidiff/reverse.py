@@ -66,11 +66,14 @@ def optimal_variance(schedule: Schedule, mmse: Any) -> Any:
 
     mmse: E Var[x_0 | x_t] per dimension at each t, (T + 1,), entry 0 unused; c_t the weight of x_0 in the posterior mean. At t = 1 this
     is mmse_1, the best for the density decoder. Source: Bao et al. 2022 (Analytic-DPM), Eq. 7 (numbering unconfirmed); equations B1, B2.
-    Raises ValueError for another shape. Checked by `minidiff verify` (mixture B15, gaussian B12).
+    Raises ValueError for another shape, or a number below 0. Checked by `minidiff verify` (improved_ddpm 15 optimum).
     """
     mmse = np.asarray(mmse, dtype=np.float64)
-    if mmse.shape != (schedule.T + 1,) or not np.all(mmse[1:] >= 0):
-        raise ValueError(f"mmse must be numbers >= 0 of shape ({schedule.T + 1},), entry t for time t; got shape {mmse.shape}")
+    if mmse.shape != (schedule.T + 1,):
+        raise ValueError(f"mmse must have shape ({schedule.T + 1},), entry t for time t; got shape {mmse.shape}")
+    if not np.all(mmse[1:] >= 0):
+        low = 1 + int(np.argmin(mmse[1:] >= 0))
+        raise ValueError(f"mmse must be numbers >= 0; entry {low} is {float(mmse[low])}")
     t = np.arange(1, schedule.T + 1)
     c, _ = posterior_weights(schedule, t - 1, t)
     return np.concatenate([[0.0], posterior_variance(schedule, t - 1, t) + c**2 * mmse[1:]])

@@ -279,7 +279,7 @@ SAMPLERS = {
 
 LIKELIHOODS = {
     "codes with times that rise": (lambda: md.last(md.invert(EXACT, X, [0, 5, 10])), ValueError, "strictly decreasing"),
-    "a list for a picture": (lambda: md.flow_log_prob(EXACT, [[0.0, 1.0]]), TypeError, "expected a NumPy array or a torch tensor, got list"),
+    "a list for a picture": (lambda: md.flow_log_prob(EXACT, [[0.0, 1.0]]), TypeError, "a NumPy array or a torch tensor, got list"),
     "a likelihood at one time": (lambda: md.flow_log_prob(EXACT, X, times=[10]), ValueError, "times must be two or more"),
     "signs of another shape": (
         lambda: md.flow_log_prob(EXACT, X, hutchinson(np.ones((4, 1)))),
@@ -307,7 +307,7 @@ EDITS = {
         TypeError,
         "mask must be bool, .*; got torch.uint8",
     ),
-    "a mask for one example": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK[:1])), ValueError, "x and mask must have one shape"),
+    "a mask for one example": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK[:1])), ValueError, "mask must have one shape"),
     "a mask as a list": (lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X, MASK.tolist())), TypeError, "got list"),
     "known of another shape": (
         lambda: first(md.inpaint(EXACT, X, [10, 0], draw, X[:, :1], MASK)),
@@ -402,7 +402,7 @@ TOYS = {
     ),
     "a blend of nothing": (lambda: md.GaussianMixture.blend([], []), ValueError, "got 0 parts"),
     "a blend of two dimensions": (lambda: md.GaussianMixture.blend([0.5, 0.5], [ring(), THREE]), ValueError, "all of one dimension"),
-    "a blend of weights that sum to 2": (lambda: md.GaussianMixture.blend([1, 1], [ring(2), ring(2)]), ValueError, "sum to 1; got .* sum 2"),
+    "a blend of weights that sum to 2": (lambda: md.GaussianMixture.blend([1, 1], [ring(2), ring(2)]), ValueError, "sum to 1; .* sum 2"),
     "classes without weights": (lambda: md.ClassDenoiser([ring(), ring()], [1.0], S), ValueError, "one weight for each part"),
     "nothing known": (lambda: THREE.conditional([], []), ValueError, r"some of 0\.\.2, each once, .*; got \[\] and \[\]"),
     "everything known": (lambda: THREE.conditional([0, 1, 2], [0, 0, 0]), ValueError, r"some of 0\.\.2"),
@@ -410,7 +410,7 @@ TOYS = {
     "a coordinate that is not there": (lambda: THREE.conditional([3], [0]), ValueError, r"some of 0\.\.2, .*; got \[3\]"),
     "a coordinate from the end": (lambda: THREE.conditional([-1], [0]), ValueError, r"some of 0\.\.2, .*; got \[-1\]"),
     "two values for one coordinate": (lambda: THREE.conditional([1], [0, 0]), ValueError, r"one value each; got \[1\] and \[0.0, 0.0\]"),
-    "a mask for the known coordinates": (lambda: THREE.conditional([True, False, False], [1, 0, 0]), ValueError, "known must .*; got .True"),
+    "a mask for what is known": (lambda: THREE.conditional([True, False, False], [1, 0, 0]), ValueError, "known must .*; got .True"),
     "a coordinate of 0.7": (lambda: THREE.conditional([0.7], [1]), ValueError, r"known must be ints, .*; got \[0.7\]"),
     "known to be NaN": (lambda: THREE.conditional([0], [np.nan]), ValueError, "value finite; got .*nan"),
     "known of a point": (

@@ -113,7 +113,7 @@ def save_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
         "network": training.network.state_dict(),
         "ema": training.average.state_dict(),
         "optimizer": training.optimizer.state_dict(),
-        "times": training.times.state_dict() if training.times else {},
+        "times": {} if training.times is None else training.times.state_dict(),
     }
     buffer = io.BytesIO()  # torch reports a full disk as an internal error; a plain write reports it as what it is
     torch.save(state, buffer)
@@ -130,11 +130,14 @@ def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
         raise FileError(f"{path}: not a readable training state ({type(e).__name__}); delete it to start again") from e
     if other != json.dumps(recipe, sort_keys=True):
         raise FileError(f"{path}: belongs to a run with other settings; give another --out, or delete it to start again")
+    if training.times is not None:
+        try:
+            training.times.load_state_dict(state.get("times", {}))  # states older than the choice of t are of uniform runs
+        except ValueError as e:
+            raise FileError(f"{path}: {e}; give another --out, or delete it to start again") from e
     fill(training.network, state["network"], path)
     fill(training.average, state["ema"], path)
     training.optimizer.load_state_dict(state["optimizer"])
-    if training.times:
-        training.times.load_state_dict(state["times"])
     training.step = step
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 
 class TimeSampler(Protocol):
-    """Draws times for a batch, with the weights that keep the mean unbiased, and may learn from the losses that came out."""
+    """Draws times in 1..T for a batch, with the weights that keep the mean unbiased, and may learn from the losses that came out."""
+
+    T: int
 
     def sample(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]: ...
 
@@ -38,7 +41,9 @@ class UniformTimes:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to take up."""
+        """Nothing to take up; ValueError if there is something, as of a run with another choice of t."""
+        if state:
+            raise ValueError("uniform times keep no history of losses; this state has one, of a run with another choice of t")
 
 
 class LossAwareTimes:
@@ -73,10 +78,10 @@ class LossAwareTimes:
 
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Remember the losses (n,) that came out at the times t (n,), unweighted; what is not finite is not remembered."""
-        finite = losses.isfinite()
-        for i, value in zip((t[finite] - 1).tolist(), losses[finite].detach().double().tolist(), strict=True):
-            self.losses[i, self.seen[i] % self.losses.shape[1]] = value
-            self.seen[i] += 1
+        for i, value in zip((t - 1).tolist(), losses.tolist(), strict=True):
+            if math.isfinite(value):
+                self.losses[i, self.seen[i] % self.losses.shape[1]] = value
+                self.seen[i] += 1
 
     def state_dict(self) -> dict[str, Any]:
         """What a training state keeps, so that a resumed run draws the same times."""
@@ -85,5 +90,6 @@ class LossAwareTimes:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` kept; ValueError if it belongs to another T or history."""
         if state.keys() != {"losses", "seen"} or state["losses"].shape != self.losses.shape:
-            raise ValueError(f"a history of losses of shape {tuple(self.losses.shape)} was expected; this state has another")
+            kept = tuple(state["losses"].shape) if "losses" in state else "none"
+            raise ValueError(f"a history of losses of shape {tuple(self.losses.shape)} was expected; this state has {kept}")
         self.losses, self.seen = state["losses"].clone(), state["seen"].clone()

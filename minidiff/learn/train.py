@@ -57,8 +57,10 @@ class Training:
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.lr > 0 or not 0 <= self.ema < 1:
             raise ValueError(f"needed: steps >= 1, lr > 0, 0 <= ema < 1; got {self.steps}, {self.lr}, {self.ema}")
-        if self.times is None and isinstance(self.model, NetworkDenoiser):
-            self.times = UniformTimes(self.model.schedule.T)
+        if isinstance(self.model, NetworkDenoiser):
+            self.times = self.times or UniformTimes(self.model.schedule.T)
+            if self.times.T != self.model.schedule.T:
+                raise ValueError(f"the times must be those of the schedule, 1..{self.model.schedule.T}; got times in 1..{self.times.T}")
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, weight_decay=0.0)
 
@@ -89,15 +91,19 @@ def fit(training: Training, batch: Batch, loss: Loss = simple_loss, clip: float 
     if not isinstance(denoiser, NetworkDenoiser) or times is None:
         raise TypeError(f"fit trains a NetworkDenoiser; for a {type(denoiser).__name__} use descend with its own objective")
 
+    came_out: list[tuple[Tensor, Tensor]] = []
+
     def objective(rng: torch.Generator) -> Tensor:
         x_0, cond = batch(rng)
         t, weight = times.sample(len(x_0), rng)
         eps = torch.randn(x_0.shape, generator=rng, dtype=x_0.dtype).to(x_0.device)
         losses = loss(denoiser, x_0, t, eps, cond)
-        times.update(t, losses)
+        came_out[:] = [(t, losses.detach())]
         return (weight.to(losses) * losses).mean() / x_0[0].numel()
 
-    yield from descend(training, objective, clip)
+    for step in descend(training, objective, clip):
+        times.update(*came_out[0])  # once the step is whole: a step that is broken off is made again, and must draw the same times
+        yield step
 
 
 def descend(training: Training, objective: Callable[[torch.Generator], Tensor], clip: float = 1.0) -> Iterator[TrainStep]:
