@@ -63,8 +63,8 @@ def digit_bound(n=64, T=1000):
 
 def training_speed(steps=12):
     shapes = {
-        "shipped: folded 2 x 2, 32-96": dict(channels=(32, 96), attention=(False, True), patch=2),
-        "folded 2 x 2, 48-96": dict(channels=(48, 96), attention=(False, True), patch=2),
+        "shipped: folded 2 x 2, 48-96": dict(channels=(48, 96), attention=(False, True), patch=2),
+        "folded 2 x 2, 32-96": dict(channels=(32, 96), attention=(False, True), patch=2),
         "usual: full resolution, 32-64-64": dict(channels=(32, 64, 64), attention=(False, False, True), patch=1),
     }
     for name, shape in shapes.items():
