@@ -28,6 +28,10 @@ TAUGHT: dict[str, tuple[str, ...]] = {
         "improved_ddpm 19",
     ),
     "10": ("ddpm 13", "ddpm 14", "ddpm Alg. 1", "ddpm Alg. 2", "ddpm bits/dim"),
+    "11": (
+        "guidance 6", "inpainting exact", "inpainting replacement", "inpainting resampling", "inpainting last step",
+        "inpainting independent", "inpainting sdedit",
+    ),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ import torch
 from minidiff import ExactDenoiser, GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, prior_term, toy, variational_bound
 from minidiff.arrays import normal
 from minidiff.learn import NetworkDenoiser, Training, fit
-from minidiff.metrics import sliced_wasserstein
+from minidiff.metrics import mmd, sliced_wasserstein
 from minidiff.nn import MLP
 from minidiff.notebook.patients import DIAGNOSES, PATIENTS, examine, name_it
 from minidiff.process import posterior_variance, posterior_weights
@@ -132,15 +132,17 @@ assert floor.mean() < loss.mean() < 1.3 * floor.mean()
 # For each $t$: the network's loss, the floor, and, on the same points, the squared distance between the two *answers*. **Before you run:** at which $t$ will the network be worst: near the data, in the middle, or near noise?
 
 # %%
-print("   t   loss  floor  excess")
+signal, noise = schedule.scales(ts)
+score_error, x_0_error = np.sqrt(excess) / noise, np.sqrt(excess) * noise / signal
+print("   t   loss  floor  excess  score error  x_0 error")
 for t in (1, 2, 5, 10, 20, 50, T):
-    print(f"{t:4d}  {loss[t - 1]:5.2f}  {floor[t - 1]:5.2f}  {excess[t - 1]:6.3f}")
+    print(f"{t:4d}  {loss[t - 1]:5.2f}  {floor[t - 1]:5.2f}  {excess[t - 1]:6.3f}  {score_error[t - 1]:11.2g}  {x_0_error[t - 1]:9.2g}")
+assert score_error[0] > 10 * score_error[T // 2]
 cross = np.array([(r[0] - r[1] - r[2]).numpy() for r in rows])  # (T, points): 0 on average
 assert np.mean(np.abs(cross.mean(1)) < 4 * cross.std(1) / np.sqrt(len(held_out))) > 0.9  # loss = floor + excess, at (nearly) every t
-signal, noise = schedule.scales(ts)
 fig, (a, b) = plots.panel(2, width=4.8)
 plots.curves(a, ts, {"loss": loss, "floor": floor, "excess": excess}, "t", "per dimension", "error of eps", log="y")
-plots.curves(b, ts, {"score": np.sqrt(excess) / noise, "x_0": np.sqrt(excess) * noise / signal}, "t", "root mean square", "the same excess, read as another quantity", log="y")
+plots.curves(b, ts, {"score": score_error, "x_0": x_0_error}, "t", "root mean square", "the same excess, read as another quantity", log="y")
 a.set_ylim(1e-5, 3)
 plt.show()
 
@@ -168,7 +170,8 @@ plt.show()
 more = {"ring": ring.sample(9 * n, rng), "swirl, 8 bits": swirl.sample(9 * n, rng), "moons": toy.moons(9 * n, rng)}
 for name, x in samples.items():
     found = sliced_wasserstein(x, more[name][:n], more[name][n:], rng)
-    print(f"{name:14s} {found}")
+    print(f"{name:14s} sliced Wasserstein {found}")
+    print(f"{'':14s} MMD, width 0.1     {mmd(x, more[name][:n], more[name][n:], rng, width=0.1)}")
     assert found.value < 4 * found.floor
     if name != "moons":  # the exact density knows which places only 1% of the data visit
         exact_law = ring if name == "ring" else swirl
@@ -179,7 +182,9 @@ print(f"{'(a mere blob':14s} {nothing}, against the ring)")
 assert nothing.low > 4 * nothing.floor
 
 # %% [markdown]
-# Read the two numbers of the swirl together. By the *distance*, its samples are about as good as real points. By the *density*, several times too many of them lie where the data hardly ever go (the fraying that you can see along the arm and between its turns). That is a
+# The MMD is an unbiased estimate of a squared distance, so its floor scatters around 0 and may be negative: there the interval speaks.
+#
+# Read the first and the last number of the swirl together. By the *distance*, its samples are about as good as real points. By the *density*, several times too many of them lie where the data hardly ever go (the fraying that you can see along the arm and between its turns). That is a
 # statement about the metric: with $n$ points it sees differences of about $1/\sqrt n = 0.02$ in *position*, and the fraying moves few points by little. Where a density is known, use it. Where it is not, a number at its floor means "not seen", never "not there". Bits see more.
 #
 # ## 6. Bits: what the method costs and what the network costs
