@@ -545,9 +545,9 @@ x, (name, n) = torch.tensor(data.sample(4000, rng), dtype=torch.float32), ("V", 
 drawn = variational_bound(V, x, normal(torch.Generator().manual_seed(11)), variance="learned", times=schedule.times(n), decoder=density_term).total.double().numpy()
 assert abs(drawn.mean() - H - few[name, n]["learned"][0]) < 4 * drawn.std() / np.sqrt(len(drawn))  # the library, by sampling
 for (name, n), row in few.items():
-    assert row["learned"][0] < min(row["small"][0], row["large"][0]) and (n > 25 or row["learned"][1] < min(row["small"][1], row["large"][1]))
+    assert row["learned"][0] < min(row["small"][0], row["large"][0]) and (n > 25 or row["learned"][1] < row["small"][1])
     assert name == "A" or row["learned"][0] < row["best"][0]
-assert few["A", 10]["carried"][0] > few["A", 10]["best"][0] + 0.03
+assert few["A", 10]["carried"][0] > few["A", 10]["best"][0] + 0.03 and min(few["V", 10].values(), key=lambda pair: pair[1]) == few["V", 10]["learned"]
 
 # %% [markdown]
 # **See.** This is where a learned variance pays, in the bound *and* in the samples. With ten steps $\tilde\beta$ forgets all that is uncertain about $x_0$, and the law of its samples is twice as far from the data as with the learned variances. V, which knows *where* it is unsure, has a better bound than every table at every number of steps,
@@ -633,7 +633,7 @@ print(f"the paper's schedule, T = 4000: the pull exceeds 1 at {np.sum(pull > 1)}
 #
 # * A sampler of $t$ that watches the gradient: give `Training` a `times` of your own (`sample`, `update`, `state_dict`, `load_state_dict`) with `by_grad` fixed in it, and train V again.
 # * Write the wrapper that carries $u$ in place of $v$ to long strides: recover $u(x_t)$ from the learned variance of the single step, and return the `var_mix` that gives $\tilde\beta_{ts}+u\,(\beta_{ts}-\tilde\beta_{ts})$. How much of A's loss at ten steps comes back?
-# * `MINIDIFF_PROFILE=full` trains seven times longer (the swirl twelve times). How close does V come to the best variance for each $x_t$? (Its gap would be 0.005.)
+# * `MINIDIFF_PROFILE=full` trains seven times longer (the swirl twelve times). How close does V come to the best variance for each $x_t$? (When we ran it: 0.011 above $H$ with what it learned, 0.041 with its best table; the limit is 0.005. Its $W_1$ was still larger than A's.)
 # * Notebook 08 takes few steps without any noise. Compare its samplers at ten steps with the last table.
 #
 # ## References
