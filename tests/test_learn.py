@@ -310,3 +310,12 @@ def test_averaged_keeps_kind_and_schedule():
     training.model = replace(training.model, kind="v")
     averaged = training.averaged()
     assert averaged.kind == "v" and averaged.schedule is training.model.schedule and averaged.network is training.average
+
+
+def test_an_infinite_gradient_of_a_finite_loss_stops_before_the_step():
+    network = torch.nn.Linear(2, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    run = Training(network, steps=3)
+    with pytest.raises(FloatingPointError, match="the gradient of step 1 is (nan|inf)"):
+        next(descend(run, lambda rng: network.weight.abs().sqrt().sum()))  # sqrt has slope infinity at 0, its value there is 0
+    assert run.step == 0 and (network.weight == 0).all() and (run.average.weight == 0).all()

@@ -123,6 +123,8 @@ def descend(training: Training, objective: Callable[[torch.Generator], Tensor], 
         training.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), clip)
+        if not torch.isfinite(norm):  # a finite loss may have an infinite slope; a step along it would spoil every weight
+            raise FloatingPointError(f"the gradient of step {k} is {norm.item()}: try a smaller train.lr or a longer train.warmup")
         training.optimizer.step()
         ema_update(training.average, network, min(training.ema, (1 + k) / (10 + k)))
         training.step = k
