@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOK = ROOT / "notebooks" / "02_forward_process.ipynb"
+EXPLORERS = {"02_forward_process": 1, "08_fast_sampling": 2}  # notebook -> how many explorers it shows
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -37,15 +37,18 @@ RUN_ALL = """async () => {
     .map(c => [c.execution_count, c.outputs.filter(o => o.output_type === 'error').length]) }"""
 
 
-@pytest.fixture
-def lab(tmp_path):
+@pytest.fixture(params=EXPLORERS)
+def lab(tmp_path, request):
     """The address of the notebook in a Lab of its own: own settings, own port, no questions, stopped at the end."""
     work = tmp_path / "work"
     work.mkdir()
-    shutil.copy(BOOK, work)
+    shutil.copy(ROOT / "notebooks" / f"{request.param}.ipynb", work)
     news = tmp_path / "settings/@jupyterlab/apputils-extension"
     news.mkdir(parents=True)
     (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    book = tmp_path / "settings/@jupyterlab/notebook-extension"
+    book.mkdir(parents=True)
+    (book / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')  # cells out of sight are drawn too
     own = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "ws", "JUPYTER_CONFIG_DIR": "cfg",
            "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run", "IPYTHONDIR": "ipy"}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -63,7 +66,7 @@ def lab(tmp_path):
         process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={token}", process, tmp_path / "lab.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/{BOOK.name}?token={token}&reset"
+            yield f"http://127.0.0.1:{port}/lab/tree/{request.param}.ipynb?token={token}&reset", EXPLORERS[request.param]
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -83,28 +86,35 @@ def wait_for(url, process, log):
     pytest.fail(f"JupyterLab did not come up: {log.read_text()[-2000:]}")
 
 
-def test_moving_the_slider_redraws_the_figure(lab):
+def test_moving_a_slider_redraws_each_figure(lab):
+    address, explorers = lab
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(lab)
+        page.goto(address)
         page.locator(".jp-Notebook").first.wait_for(timeout=60_000)
         done = page.evaluate(RUN_ALL)
         assert done and all(count and not errors for count, errors in done)
-        handle = page.locator(".jp-OutputArea-output .widget-slider .noUi-handle").first
-        handle.scroll_into_view_if_needed(timeout=30_000)
-        figure = page.locator(".jp-OutputArea-output img.widget-image").first
-        text = page.locator(".jp-OutputArea-output .widget-html-content pre").first
-        before, said = figure.get_attribute("src"), text.inner_text()
-        handle.focus()
-        for _ in range(10):
-            page.keyboard.press("ArrowRight")
-        sync_api.expect(text).not_to_have_text(said, timeout=15_000)
-        page.wait_for_function(
-            "old => document.querySelector('.jp-OutputArea-output img.widget-image')?.src !== old", arg=before, timeout=15_000
-        )
-        if os.environ.get("MINIDIFF_LAB_SHOT"):
-            page.wait_for_timeout(500)
-            page.screenshot(path=os.environ["MINIDIFF_LAB_SHOT"])
+        boxes = page.locator(".jp-OutputArea-output .widget-vbox:has(img.widget-image)")
+        sync_api.expect(boxes).to_have_count(explorers, timeout=30_000)
+        for i in range(explorers):
+            move_and_watch(page, boxes.nth(i), sync_api.expect)
+            if shot := os.environ.get("MINIDIFF_LAB_SHOT"):
+                page.wait_for_timeout(500)
+                name = Path(shot)
+                page.screenshot(path=name.with_stem(f"{name.stem}_{address.split('/')[-1][:2]}_{i + 1}"))
         browser.close()
+
+
+def move_and_watch(page, box, expect):
+    """Ten steps to the right on the first slider of an explorer: its readout and its figure must follow."""
+    handle, figure = box.locator(".widget-slider .noUi-handle").first, box.locator("img.widget-image")
+    text = box.locator(".widget-html-content pre")
+    handle.scroll_into_view_if_needed(timeout=30_000)
+    before, said = figure.get_attribute("src"), text.inner_text()
+    handle.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    expect(text).not_to_have_text(said, timeout=15_000)
+    expect(figure).not_to_have_attribute("src", before, timeout=15_000)
