@@ -1,6 +1,7 @@
 """The mistakes that tests/mutants.py plants: DDPM and its bound first, then fast samplers, Improved DDPM, guidance, editing, likelihood.
 
-Numbers are those of the course's list of typical mistakes.
+Numbers are those of the course's list of typical mistakes; E1 to E13 are errors found in public teaching repositories (those that are no
+plain case of a numbered one).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ class Mutant:
     first: the equations to try before all others, for speed; the verdict does not depend on it.
     """
 
-    number: int
+    number: int | str
     title: str
     file: str
     old: str
@@ -528,4 +529,26 @@ MUTANTS += [
            "like(np.broadcast_to(e, x.shape).copy(), x)",
            "like(np.ones(x.shape), x)",
            ("sde 40",)),
+]  # fmt: skip
+
+C_T = "c_t = np.sqrt(schedule.alpha_bar_ts(s, t)) *"
+DRAW = "torch.randint(1, self.T + 1, (n,), generator=rng)"
+
+MUTANTS += [
+    Mutant("E1", "uniform noise for normal noise", "arrays.py", "rng.standard_normal(np.shape(x))", "rng.random(np.shape(x))", ("ddpm Alg. 2",)),
+    Mutant("E2", "posterior mean: sqrt(abar_t) for sqrt(alpha_t) at x_t", "process.py", C_T,
+           C_T.replace("alpha_bar_ts(s, t)", "alpha_bar[t]"), ("ddpm 6-7",)),
+    Mutant("E3", "density of a step at its own end: x_t conditioned on x_t", "gaussian.py", "-0.5 * ((x - self.mean) ** 2 / var", "-0.5 * (0 * (x - self.mean) ** 2 / var",
+           ("ddpm 2",)),
+    Mutant("E4", "training at t = 0..T - 1", "learn/times.py", DRAW, DRAW.replace("1, self.T + 1", "0, self.T"), ("improved_ddpm 18",)),
+    Mutant("E5", "training at t = 1..T - 1, sampling from T", "learn/times.py", DRAW, DRAW.replace("self.T + 1", "self.T"), ("improved_ddpm 18",)),
+    Mutant("E5", "the denoiser ignores t", "learn/loss.py", "pred = denoiser(x_t, t, cond)\n    return denoiser", "pred = denoiser(x_t, 1, cond)\n    return denoiser",
+           ("improved_ddpm 4-7",)),
+    Mutant("E7", "posterior mean: sqrt(alpha_s) for sqrt(abar_s) at x_0", "process.py", C_0,
+           C_0.replace("schedule.alpha_bar[s]", "1 - schedule.beta[s]"), ("ddpm 6-7",)),
+    Mutant("E7", "x_t divided by sqrt(abar_t), not sqrt(alpha_t)", "process.py", C_T,
+           C_T.replace("schedule.alpha_bar_ts(s, t)", "schedule.alpha_bar_ts(s, t) ** 2 / schedule.alpha_bar[t]"), ("ddpm 11",)),
+    Mutant("E12", "the guess of x_0 is ignored in the mean", "reverse.py", "posterior(schedule, pred.x_0, x_t, s, t).mean",
+           "posterior(schedule, x_t, x_t, s, t).mean", ("ddpm 11",)),
+    Mutant("E13", "comparisons by the signed difference", "verify/registry.py", "error = np.abs(a - b)", "error = (a - b)", ("ledger power",)),
 ]  # fmt: skip

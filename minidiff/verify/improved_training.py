@@ -145,9 +145,12 @@ def importance() -> Iterator[Check]:
     """Uniform until every t has a history; then the p of least second moment, against a minimum over the simplex; unbiased, with draws."""
     import torch
 
-    from minidiff.learn import LossAwareTimes
+    from minidiff.learn import LossAwareTimes, UniformTimes
 
     T, rng = 6, generator(18)
+    even, _ = UniformTimes(T).sample(20_000, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    yield close("uniform t: the first and the last drawn", [even.min(), even.max()], [1, T], 0, "count")
+    yield monte_carlo("uniform t: the mean", (T + 1) / 2, even.numpy())
     mean, std = np.array([0.2, 3.0, 0.5, 0.05, 1.0, 0.4]), np.array([1.5, 0.1, 0.5, 0.2, 0.0, 2.0])  # E L^2 is not (E L)^2
     times = LossAwareTimes(T, uniform=0.0)
     old, history = rng.standard_normal((7, T)) * 50, mean + std * rng.standard_normal((10, T))

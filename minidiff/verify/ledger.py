@@ -21,6 +21,8 @@ def power() -> Iterator[Check]:
     yield close("a copy shifted by 10 standard errors passes", monte_carlo("shifted", 0.0, sample + shift).passed, 0, 0, "count")
     yield close("the standard error of 100,000 draws", monte_carlo("", 0.0, sample).standard_error, 1 / np.sqrt(100_000), 1e-4, "algebra")
     yield close("NaN passes", close("NaN", 1.0, np.nan, 1.0, "").passed or monte_carlo("NaN", np.nan, sample).passed, 0, 0, "count")
+    off = [close("", x, y, 0.5, "").passed for x, y in ((0.0, 1.0), (1.0, 0.0), ([0.0, 0.0], [1.0, -1.0]))]
+    yield close("a difference of 1 passes at 0.5: too small, too large, two that cancel", off, 0, 0, "count")
     try:
         monte_carlo("the same noise twice", sample, 2 * sample)
         shared = True
