@@ -94,7 +94,7 @@ def markdown(results: Sequence[Result] | None = None) -> str:
 
 def _section(r: Result) -> list[str]:
     e = r.equation
-    taught = ", ".join(notebooks_of(e.name)) or "none yet"
+    taught = ", ".join(notebooks_of(e.name)) or "none: a check of the package"
     about = f"Function: `{e.function}`. Source: {e.source}. Notebook: {taught}."
     lines = ["", f"### {e.name}: {e.title}", "", f"$${e.formula}$$", "", about, ""]
     lines += ["| what is compared | second route | tolerance | error |", "|---|---|---|---|"]

@@ -433,4 +433,5 @@ assert abs(third.x[0]) < 1e-3 and third.fun > left.fun + 1  # a real minimum, bu
 # * J. Ho, A. Jain, P. Abbeel, *Denoising Diffusion Probabilistic Models*, 2020 (arXiv 2006.11239): Eq. 2 and 4 are `push`, Eq.
 #   6-7 `given`, Eq. 5 and 8 `kl`.
 # * C. Bishop, *Pattern Recognition and Machine Learning*, 2006: section 2.3 (Gaussians), 10.1.2 (covering and seeking).
+# * In the ledger: `ledger power`.
 # * S. Kullback, R. Leibler, *On Information and Sufficiency*, 1951.

@@ -262,6 +262,16 @@ assert abs(share["T = 50, cosine"] - 0.15) < 4 * se and share["T = 50, usual bet
 #
 # What a denoiser sees at time $t$ depends on one number, $\mathrm{SNR}_t=\bar\alpha_t/(1-\bar\alpha_t)$. A schedule is nothing
 # but a choice of how long to stay at each noise level.
+#
+# The cosine schedule writes $\bar\alpha$ down first and gets its betas from it (Nichol & Dhariwal 2021, Eq. 17):
+# $\bar\alpha_t=f(t)/f(0)$ with $f(t)=\cos^2\!\big(\frac{t/T+s}{1+s}\cdot\frac\pi2\big)$, $s=0.008$, and
+# $\beta_t=1-\bar\alpha_t/\bar\alpha_{t-1}$, cut at $0.999$ because $f(T)=0$.
+
+# %%
+u = (np.arange(1001) / 1000 + 0.008) / 1.008
+by_hand = np.cos(u * np.pi / 2) ** 2 / np.cos(u[0] * np.pi / 2) ** 2
+assert np.allclose(Schedule.cosine(1000).alpha_bar[:-1], by_hand[:-1], rtol=1e-12)  # all but the last, whose beta is cut
+print(f"cosine: alpha_bar_999 = {by_hand[-2]:.2e}; the last beta, cut: {Schedule.cosine(1000).beta[-1]:.3f}")
 
 # %%
 named = {"linear": Schedule.linear(1000), "cosine": Schedule.cosine(1000), "sigmoid": Schedule.sigmoid(1000)}
@@ -463,6 +473,7 @@ assert np.isclose(Schedule.from_betas(np.full(100, 1 - target ** (1 / 100))).alp
 #   jump), Eq. 5 ($L_T$), section 4 (linear betas).
 # * A. Nichol, P. Dhariwal, *Improved Denoising Diffusion Probabilistic Models*, 2021 (arXiv 2102.09672): Eq. 17 (cosine).
 # * D. Kingma, T. Salimans, B. Poole, J. Ho, *Variational Diffusion Models*, 2021 (arXiv 2107.00630): Eq. 1-2 (SNR).
+# * In the ledger: `ddpm 2`, `ddpm 4`, `ddpm L_T`, `improved_ddpm 17`, `vdm 1-2`, `mixture B01`.
 # * A. Jabri, D. Fleet, T. Chen, *Scalable Adaptive Computation for Iterative Generation*, 2022 (arXiv 2212.11972): the sigmoid
 #   schedule (numbering unconfirmed).
 # * S. Lin et al., *Common Diffusion Noise Schedules and Sample Steps are Flawed*, 2023 (arXiv 2305.08891): what a terminal SNR

@@ -435,3 +435,4 @@ assert np.all(np.diff(limit) > 0)
 # * J. Song, C. Meng, S. Ermon, *Denoising Diffusion Implicit Models*, 2021 (arXiv 2010.02502): Lemma 1, section 3 here for any
 #   pair.
 # * F. Bao et al., *Analytic-DPM*, 2022 (arXiv 2201.06503): the optimal shared variance.
+# * In the ledger: `ddpm 6-7`, `ddpm 9-10`, `ddpm 11`, `mixture B07`.

@@ -23,6 +23,7 @@ rng = setup(seed=4)
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.special import ndtr
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Prediction, Schedule, ddpm, last, reverse_transition
@@ -262,6 +263,36 @@ plt.show()
 # every box has more area than the blue below it: $L_{t-1}$ with $\tilde\beta$ overpays. Note the boxes at the far right (near the data):
 # they are the widest, and they overpay most. Keep that in mind for section 7.
 #
+# **What does a finer chain save?** Put a time $t'$ between $s<t$. The box from $t$ to $s$ is cut in two, and the part between $t'$ and $s$ now takes the smaller error of $t'$:
+#
+# $$L_{2T}-L_T=\tfrac12\sum\big[\mathrm{SNR}(s)-\mathrm{SNR}(t')\big]\big(\mathrm{mmse}_{t'}-\mathrm{mmse}_t\big)\;\le\;0 .$$
+#
+# Cut without end and the boxes become the area: the sum of the steps tends to $L_\infty=\frac12\int_{\mathrm{SNR}_T}^{\mathrm{SNR}_1}\mathrm{mmse}\,d\mathrm{SNR}$ (VDM, its Eq. 17-18, numbering unconfirmed), in which **no schedule is left**, only its two ends. Carry the ends to 0 and $\infty$, subtract the same area
+# for a Gaussian of variance 1, and the curve gives the entropy itself (Guo, Shamai, Verdú): $H=\frac12\log2\pi e-\frac12\int_0^\infty\big[\frac1{1+g}-\mathrm{mmse}(g)\big]dg$.
+#
+# **Before you run:** two schedules between the same ends, one even in log SNR, one slow near the data. Will their sums agree at 128 steps? In the limit?
+
+# %%
+def mmse_at(snr):
+    """E Var(x_0 | x_t) at one signal-to-noise ratio."""
+    signal, noise = np.sqrt(snr / (1 + snr)), np.sqrt(1 / (1 + snr))
+    return (np.exp(data.push(signal, noise**2).log_prob(grid)) * data.posterior(grid, signal, noise**2)[1][:, 0, 0]).sum() * h
+
+limits = []
+for name, warp in (("even in log SNR", lambda u: u), ("slow near the data", lambda u: u * (1 + u) / 2)):
+    snr = np.exp(14 - 28 * warp(np.linspace(0, 1, 513)))  # from data to noise
+    error = np.array([mmse_at(g) for g in snr])
+    few, more, most = (-0.5 * (np.diff(snr[::k]) * error[k::k]).sum() for k in (4, 2, 1))  # 128, 256, 512 steps
+    assert np.isclose(most - more, 0.5 * ((snr[:-2:2] - snr[1::2]) * (error[1::2] - error[2::2])).sum(), rtol=1e-9) and most < more
+    limits.append((few - 6 * more + 8 * most) / 3)  # errors in 1/T and 1/T^2 cancel
+    gauss = -0.5 * trapezoid(snr / (1 + snr) - snr * error, np.log(snr))  # the integral of g [1/(1+g) - mmse] over log g
+    print(f"{name:18s} 128 steps {few:.3f}   512 steps {most:.3f}   limit {limits[-1]:.3f}   entropy from the curve {0.5 * np.log(2 * np.pi * np.e) - gauss:.3f}")
+    assert abs(0.5 * np.log(2 * np.pi * np.e) - gauss - H) < 1e-4
+assert abs(limits[0] - limits[1]) < 1e-3
+
+# %% [markdown]
+# Different sums, one limit, and the entropy of section 1 comes out of a curve of *errors*. (`minidiff verify --only vdm` has the same for networks that are wrong, and for schedules of the library.)
+#
 # ## 6. Beta or beta-tilde? The best variance
 #
 # For any $\sigma_t^2$, section 3 gives, averaged over the data,
@@ -314,6 +345,8 @@ assert gap["cosine", 1000]["beta"] < 0.01 and gap["cosine", 1000]["beta~"] > 0.4
 # $r_t = \sigma_t^{*2}/\sigma_t^2$,
 #
 # $$L - H = \underbrace{\mathrm{KL}(q(x_T)\,\|\,p)}_{\text{prior}} + \sum_{t=1}^T \tfrac12\,[\,r_t - 1 - \log r_t\,].$$
+#
+# Each bracket is $\mathbb{E}\,\mathrm{KL}\big(q(x_{t-1}\mid x_t)\,\|\,p_\theta(x_{t-1}\mid x_t)\big)$, the *true* reverse step against the model's: for Gaussian data this is DDPM's Eq. 16, the bound with all that cannot be helped taken out as $H$.
 #
 # Near the data $1-\bar\alpha_t \approx t\beta$, hence $\tilde\beta_t \approx \beta\,(t-1)/t$ while $\sigma_t^{*2}\approx\beta$: the ratio is $r_t \approx t/(t-1)$. **The step size has cancelled.**
 # However large $T$, the second step has $r_2 = 2$, the third $r_3 = 3/2$, and the first, which borrows $\tilde\beta_2$, $r_1 = 2$. Their sum is
@@ -586,4 +619,6 @@ _ = check("256 masses of N(0.9, 0.05^2)", my_masses(0.9, 0.05), opened, mistakes
 # * Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*: Eq. 3 and 5 (the bound), 8 (the constant $C$), 13 (decoder), section 3.2 ($\beta$ or $\tilde\beta$), section 4.3 (rate and distortion).
 # * Kingma, Salimans, Poole, Ho 2021, *Variational Diffusion Models*: the SNR form, Eq. 13-14 (numbering unconfirmed).
 # * Nichol, Dhariwal 2021, *Improved DDPM*: Eq. 15, learned variances. Bao et al. 2022, *Analytic-DPM*: the optimal variance.
+# * In the ledger: `ddpm 1`, `ddpm 3`, `ddpm 5`, `ddpm 8`, `ddpm 13`, `ddpm 16`, `ddpm L_T`, `ddpm section 3.2`, `ddpm section 4.3`, `ddpm bits/dim`, `ddpm bound of a pixel`, `vdm 13`, `vdm 17-18`, `vdm doubling`, `vdm invariance`,
+#   `gaussian B08`, `gaussian B09`, `gaussian B10`, `gaussian B11`, `gaussian B12`, `gaussian B13`, `gaussian B14`, `mixture B15`, `mixture B16`, `mixture B18`, `mixture B21`.
 # * Guo, Shamai, Verdú 2005: mutual information and the minimal mean squared error. Shannon 1959: rate and distortion.

@@ -146,7 +146,13 @@ for t in (20, 100, 400, 1000):
 #
 # $$\boxed{\;\mathbb E[x_0\mid x_t]=\frac{x_t+b^2\,\nabla\log p(x_t)}{a}\;}\qquad\text{(Tweedie, first order)}$$
 #
-# Remarkable: the left side asks what the picture *was*; the right side needs only the density of *noisy* pictures. For the check, $p(x_t)$ is a plain sum over the grid, and its slope a five-point difference.
+# Remarkable: the left side asks what the picture *was*; the right side needs only the density of *noisy* pictures.
+#
+# **Second order.** Differentiate $\mathbb E[x_0\mid x_t]$ once more with respect to $x_t$. The weights $q(x_0\mid x_t)$ change by $\nabla\log q(x_0\mid x_t)=\frac{a}{b^2}\big(x_0-\mathbb E[x_0\mid x_t]\big)$, so the derivative is $\frac{a}{b^2}\mathrm{Var}(x_0\mid x_t)$, and with the box
+#
+# $$\mathrm{Var}(x_0\mid x_t)=\frac{b^2}{a^2}\big(1+b^2\,\partial^2\log p(x_t)\big)\qquad\text{(in the plane: the covariance, and the matrix of second derivatives).}$$
+#
+# What $x_t$ leaves open about $x_0$ is the *curvature* of the same density. For the check, $p(x_t)$ is a plain sum over the grid, its slope and its bend five-point differences.
 
 # %%
 def noisy_log_density(x, t):
@@ -157,11 +163,13 @@ def noisy_log_density(x, t):
 for t in (20, 100, 400, 1000):
     a, b = schedule.scales(t)
     d = 0.01 * b
-    one, two = (noisy_log_density(points + k * d, t) - noisy_log_density(points - k * d, t) for k in (1, 2))
-    slope = ((8 * one - two) / (12 * d))[:, None]
+    f = {k: noisy_log_density(points + k * d, t)[:, None] for k in range(-2, 3)}
+    slope = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * d)
+    bend = (16 * (f[1] + f[-1]) - (f[2] + f[-2]) - 30 * f[0]) / (12 * d**2)
     assert np.abs(slope - data.push(a, b**2).score(points)).max() < 1e-5  # the mixture's own score
     assert np.abs(slope + exact(points, t).eps / b).max() < 1e-5          # minus E[eps | x_t], over the noise scale
     assert np.abs((points + b**2 * slope) / a - exact(points, t).x_0).max() < 1e-6
+    assert np.abs(b**2 / a**2 * (1 + b**2 * bend) - data.posterior(points, a, b**2)[1][:, 0]).max() < 1e-5
 print("Tweedie holds at four t and three points, the slope taken by finite differences")
 show("mixture", "B02")
 
@@ -643,7 +651,7 @@ _ = check("largest over smallest w_t, SNR(1), SNR(T)", None if mine is None else
 # ## What to try next
 #
 # * Tweedie without a model: estimate $p(x_t)$ from 100,000 *noisy* numbers alone (a histogram, smoothed), take its slope, and denoise. No clean sample is ever seen. (At $t=150$, with a blur of 0.1, we got a mean squared error of 0.195; the exact denoiser has 0.193, the best straight line 0.214.)
-# * Second order: $\mathrm{Cov}(x_0\mid x_t)=\frac{b^2}{a^2}\,(1+b^2\,\nabla^2\log p)$. `show("score", "Tweedie")` checks it in one, two and three dimensions; derive it by differentiating Tweedie once more.
+# * `show("score", "Tweedie")` checks the second order in one, two and three dimensions, full covariances included.
 # * EDM mixes input and output, $\hat x_0=c_{\rm skip}x_t+c_{\rm out}\cdot$network, so that target and input have variance 1 at every $t$. Show that for data of variance 1 and this forward process it *is* the $v$ network, up to a sign.
 # * Notebook 07 trains the $\epsilon$ kind until its error can be split by $t$; notebook 09 learns the variance and draws $t$ by importance.
 #
@@ -653,4 +661,5 @@ _ = check("largest over smallest w_t, SNR(1), SNR(T)", None if mine is None else
 # * Vincent 2011, *A connection between score matching and denoising autoencoders*. Robbins 1956 and Efron 2011 for Tweedie's formula. Song, Ermon 2019: the weight $b^2$ that makes a score loss the $\epsilon$ loss.
 # * Salimans, Ho 2022, *Progressive Distillation for Fast Sampling of Diffusion Models*: $v$, and its weight $\mathrm{SNR}+1$. Kingma, Salimans, Poole, Ho 2021, *Variational Diffusion Models*: the bound in terms of SNR.
 # * Hang et al. 2023, *Efficient Diffusion Training via Min-SNR Weighting Strategy*. Kingma, Gao 2023, *Understanding Diffusion Objectives as the ELBO with Simple Data Augmentation*: all weights in one picture.
+# * In the ledger: `ddpm 12`, `ddpm 14`, `ddpm 15`, `ddpm implied weights`, `mixture B02`, `mixture B04`, `score DSM`, `score Tweedie`, `score v`, `score weights`, `vdm 14`.
 # * Lipman et al. 2023, *Flow Matching for Generative Modeling*; Liu, Gong, Liu 2023 (rectified flow). Karras et al. 2022, *Elucidating the Design Space of Diffusion-Based Generative Models*: preconditioning.

@@ -544,5 +544,6 @@ check("first step, in units of lr", first_step, 0.1 / np.sqrt(0.001), {
 # * A. Griewank, A. Walther 2008, *Evaluating Derivatives*: why the reverse pass costs a small multiple of the forward one, whatever the number of parameters.
 # * D. Kingma, J. Ba 2015, *Adam: A Method for Stochastic Optimization*: Algorithm 1, and section 3 for the bias correction.
 # * S. Elfwing, E. Uchibe, K. Doya 2017, *Sigmoid-weighted linear units*. A. Vaswani et al. 2017, section 3.5: the sinusoidal features.
+# * In the ledger: `ddpm 14`, `ddpm Alg. 1`.
 # * J. Ho, A. Jain, P. Abbeel 2020, *Denoising Diffusion Probabilistic Models*: Algorithm 1, Eq. 14.
 # * T. Lillicrap, D. Cownden, D. Tweed, C. Akerman 2016, *Random synaptic feedback weights support error backpropagation for deep learning*: what section 10 stumbled upon.

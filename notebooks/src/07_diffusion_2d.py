@@ -413,4 +413,5 @@ _ = check("score error", my_score_error(excess, schedule), root / noise, mistake
 # * Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*: Algorithms 1 and 2, Eq. 14 (the loss), Eq. 5 (the bound), Eq. 13 (8-bit decoder).
 # * Kingma, Salimans, Poole, Ho 2021, *Variational Diffusion Models*: the 8-bit swirl as a test of bits per dimension; the SNR form of each step.
 # * Nichol, Dhariwal 2021, *Improved DDPM*: Eq. 15, learned variances, Eq. 17, the cosine schedule. Bao et al. 2022, *Analytic-DPM*: the optimal variance from the model's own error.
+# * In the ledger: `ddpm 14`, `ddpm Alg. 1`, `ddpm Alg. 2`, `ddpm bits/dim`.
 # * Bonneel et al. 2015: sliced Wasserstein distances. Vincent 2011: why the regression target may be $\epsilon$.

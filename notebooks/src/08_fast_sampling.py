@@ -112,7 +112,14 @@ plt.show()
 #
 # $$q_\sigma(x_s\mid x_t,x_0) = \mathcal N\Big(\sqrt{\bar\alpha_s}\,x_0+\sqrt{1-\bar\alpha_s-\sigma^2}\;\epsilon,\ \sigma^2 I\Big),\qquad 0\le\sigma^2\le1-\bar\alpha_s\qquad\text{(DDIM Eq. 7)}.$$
 #
-# The same trained network serves all of them. Put $\hat x_0$ and $\hat\epsilon$ in, and sample. DDPM must be a member; $\sigma^2=\eta^2\tilde\beta(s,t)$ is the usual way to name the others. **Before you run:** is it clear that DDPM is $\eta=1$? It is a claim about the *mean* as well.
+# **One training serves them all.** The bound of a member compares $q_\sigma(x_s\mid x_t,x_0)$ with the same Gaussian at $\hat x_0$. Equal variances, so the KL is the squared distance of the means over $2\sigma^2$, and the means differ by a multiple of $\epsilon-\hat\epsilon$:
+#
+# $$\mathrm{KL}=\gamma_t\,\|\epsilon-\hat\epsilon\|^2,\qquad \gamma_t=\frac{1}{2\sigma^2}\Big(\sqrt{\bar\alpha_s}\sqrt{\tfrac{1-\bar\alpha_t}{\bar\alpha_t}}-\sqrt{1-\bar\alpha_s-\sigma^2}\Big)^2\qquad\text{(DDIM Eq. 5 and 11, Theorem 1)}.$$
+#
+# Every member's bound is the loss of DDPM with other weights $\gamma_t>0$ (for DDPM itself, those of notebook 05), and all have the same ideal $\hat\epsilon$. (Walking *forwards* the members are strange: Bayes' rule gives $q_\sigma(x_t\mid x_s,x_0)$, DDIM Eq. 8, and it depends on
+# $x_0$ unless $\sigma^2=\tilde\beta$. So the chain is not Markov. Nobody needs it to be.)
+#
+# Put $\hat x_0$ and $\hat\epsilon$ in, and sample. DDPM must be a member; $\sigma^2=\eta^2\tilde\beta(s,t)$ is the usual way to name the others. **Before you run:** is it clear that DDPM is $\eta=1$? It is a claim about the *mean* as well.
 
 # %%
 s, t, x_0 = 300, 600, np.array([[0.7]])
@@ -122,14 +129,17 @@ for share in (0.0, 0.3, 0.7, 1.0):
     var = share * b**2
     reached = Gaussian(q_t.mean - c * x_0, q_t.var).push(np.sqrt(b**2 - var) / d, var)  # the law of k eps + sigma z
     assert np.allclose(reached.mean + a * x_0, q_s.mean, atol=1e-14) and np.isclose(reached.var, q_s.var, rtol=1e-12)
+    k, x_s = np.sqrt(b**2 - var), np.array([[0.2]])
+    back = q_t.given(k / d, var, x_s - a * x_0 + k / d * c * x_0) if var > 0 else None  # Eq. 8 by Bayes' rule, notebook 01
+    assert back is None or np.allclose([back.mean.item(), back.var], [(c * x_0 + k * d / b**2 * (x_s - a * x_0)).item(), d**2 * var / b**2])
 print("the marginal at s is kept for every sigma, from none to all of the noise: True")
 x_t, worst = np.array([[-0.4]]), 0.0
 for t, s in pairwise(schedule.times(50)):
     (a, b), (c, d), var = schedule.scales(s), schedule.scales(t), posterior_variance(schedule, s, t)
     q = posterior(schedule, x_0, x_t, s, t)  # DDPM Eq. 6-7, which notebook 03 got from Bayes
     worst = max(worst, abs((a * x_0 + np.sqrt(max(b**2 - var, 0)) * (x_t - c * x_0) / d - q.mean).item()))
-print("eta = 1 has the posterior's mean for all 50 pairs:", worst < 1e-12)
-assert worst < 1e-12
+assert worst < 1e-12  # eta = 1 has the posterior's mean, for all 50 pairs
+show("ddim", "11")
 
 # %% [markdown]
 # Now as a sampler, by hand and by the library: the sum of three terms, "predicted $x_0$", "direction back to $x_t$" and "new noise".
@@ -182,6 +192,8 @@ plt.show()
 #
 # $$\boxed{\;\frac{dy}{d\sigma} = \hat\epsilon(x,t)\;}\qquad\text{(DDIM Eq. 14), the probability-flow ODE.}$$
 #
+# (It could also be written in $\sigma^2$: $dy=\hat\epsilon\,d\sigma^2/(2\sigma)$, Euler's rule for which is the other step of DDIM's Eq. 15 (numbering unconfirmed): the same ODE, the same order, another error.)
+#
 # It moves a point of noise to a point of data with no randomness, and at every $t$ the moved points have the law $p(x_t)$. In one dimension, a map that keeps order and carries $p(x_T)$ to $p(x_0)$ must carry *quantiles to quantiles*: $F_0(x_0)=F_T(x_T)$. So for the line data we know where
 # every path ends **without solving anything**. **Before you run:** in the coordinates $(\sigma, y)$, where will the paths be straight, and where will they bend?
 
@@ -200,6 +212,7 @@ assert np.allclose(y * schedule.scales(10)[0], last(ddim(exact, x_T, range(1000,
 fine = last(heun(exact, x_T, range(1000, -1, -1)))
 print(f"Euler in (sigma, y) is ddim: True; a thousand Heun steps end within {np.abs(fine - x_end).max():.0e} of the quantiles")
 assert np.abs(fine - x_end).max() < 1e-3
+show("ddim", "15")
 
 # %%
 path = list(heun(exact, x_T[9::20], schedule.times(500)))[:-1]
@@ -635,4 +648,6 @@ assert all(len(times) == 11 for times in board.values()), "ten steps are eleven 
 # * Karras, Aittala, Aila, Laine 2022, *Elucidating the Design Space*: Heun, Algorithm 1; the $\rho$ grid, Eq. 5. Kynkäänniemi et al. 2024, *Applying Guidance in a Limited Interval*.
 # * Lu et al. 2022, *DPM-Solver* and *DPM-Solver++*: exponential integrators, Algorithm 2 (2M).
 # * Nichol, Dhariwal 2021, *Improved DDPM*: strided sampling, Eq. 19. Ho, Salimans 2022, *Classifier-Free Diffusion Guidance*: Eq. 6.
+# * In the ledger: `ddim 1-5`, `ddim 6-7`, `ddim 8`, `ddim 9-10`, `ddim 11`, `ddim 12`, `ddim 13`, `ddim 14`, `ddim 15`, `ddim 16`, `improved_ddpm 19`, `sde 13`, `sde 39`, `sde 40`, `solvers 2M`, `solvers Heun`, `solvers order`,
+#   `solvers strided`, `guidance 6`, `guidance tilted`, `guidance ODE`, `guidance ancestral`.
 # * Hutchinson 1990: the trace from one random direction. Richardson 1911: two step sizes are better than one.

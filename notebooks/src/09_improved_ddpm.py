@@ -640,5 +640,6 @@ print(f"the paper's schedule, T = 4000: the pull exceeds 1 at {np.sum(pull > 1)}
 #
 # * Nichol, Dhariwal 2021, *Improved Denoising Diffusion Probabilistic Models*: Eq. 15 (the range), 16 ($L_{\rm hybrid}$), 17 (cosine), 18 (importance sampling of $t$), 19 (strided sampling).
 # * Ho, Jain, Abbeel 2020, *Denoising Diffusion Probabilistic Models*: section 3.2 ($\beta$ or $\tilde\beta$), and the first report of a better bound with worse samples (Table 2).
+# * In the ledger: `improved_ddpm 4-7`, `improved_ddpm 15`, `improved_ddpm 15 optimum`, `improved_ddpm 16`, `improved_ddpm 18`, `improved_ddpm 19`.
 # * Bao, Li, Zhu, Zhang 2022, *Analytic-DPM*: the optimal variance from the model's own error. Bao et al. 2022, *Estimating the Optimal Covariance with Imperfect Mean*: one that depends on $x_t$.
 # * Seitzer, Tavakoli, Antic, Martius 2022, *On the Pitfalls of Heteroscedastic Uncertainty Estimation*: how a learned variance silences the mean.

@@ -418,6 +418,7 @@ check("Exercise 1", block_parameters(48, 96, 192), right, {
 # ## References
 #
 # - Ho, Jain, Abbeel 2020, *Denoising diffusion probabilistic models*: Algorithms 1-2, Eq. 5, 13, 14; appendix B (the network).
+# - In the ledger: `ddpm 13`, `ddpm 14`, `ddpm 15`, `ddpm Alg. 1`, `ddpm bits/dim`.
 # - Ronneberger, Fischer, Brox 2015, *U-Net*.
 # - Song, Meng, Ermon 2021, *Denoising diffusion implicit models*: Eq. 12.
 # - Nichol, Dhariwal 2021, *Improved DDPM*: Figure 2 (where the bits are).

@@ -539,5 +539,6 @@ _ = check("calls", None if None in answers else answers, calls, mistakes={"all s
 #
 # * Song et al. 2021, *Score-Based Generative Modeling through SDEs*: conditional generation by replacement.
 # * Lugmayr et al. 2022, *RePaint*: Eq. 8 (replacement), Algorithm 1 (resampling). Rout et al. 2023, arXiv:2302.01217: a theory of RePaint.
+# * In the ledger: `guidance 6`, `inpainting exact`, `inpainting replacement`, `inpainting resampling`, `inpainting last step`, `inpainting independent`, `inpainting sdedit`.
 # * Meng et al. 2022, *SDEdit*: section 3. Ho, Salimans 2022, *Classifier-Free Diffusion Guidance*: Eq. 6.
 # * Bishop 2006, *Pattern Recognition and Machine Learning*, section 2.3: conditional Gaussians. The closed forms for replacement (derived above) and resampling are checked by `minidiff verify --only inpainting`.
