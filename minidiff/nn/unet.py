@@ -7,6 +7,8 @@ most expensive stage works at half resolution. On two CPU cores this is what mak
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,6 +59,15 @@ def way_up(
     return layers
 
 
+def fourier(x: Tensor, frequencies: tuple[int, ...]) -> list[Tensor]:
+    """sin(pi f x) and cos(pi f x) for each f: differences of x as small as 1/f become differences of order 1.
+
+    Near the data a network must see noise finer than one of the 256 levels. Source: Kingma et al. 2021 (VDM), "Fourier features"
+    of the input (numbering unconfirmed). Shapes: (B, C, H, W) -> 2 len(frequencies) tensors of the same shape.
+    """
+    return [wave(math.pi * f * x) for f in frequencies for wave in (torch.sin, torch.cos)]
+
+
 class UNet(nn.Module):
     """network(x_t, t, vector, tokens, image) -> (B, out_channels, H, W).
 
@@ -64,7 +75,8 @@ class UNet(nn.Module):
     blocks: residual blocks per resolution on the way down (one more on the way up).
     attention: for each resolution, whether its blocks are followed by self-attention.
     vector_dim: width of a condition added to the time embedding (0: none). image_channels: channels of a picture
-    joined to the input (0: none). H and W must be multiples of patch * 2^(len(channels) - 1).
+    joined to the input (0: none). frequencies: sin(pi f x_t) and cos(pi f x_t) of each f join the input too (`fourier`).
+    H and W must be multiples of patch * 2^(len(channels) - 1).
     """
 
     def __init__(
@@ -77,18 +89,20 @@ class UNet(nn.Module):
         patch: int = 2,
         vector_dim: int = 0,
         image_channels: int = 0,
+        frequencies: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if len(channels) != len(attention):
             got = f"{len(channels)} and {len(attention)} entries"
             raise ValueError(f"channels and attention speak of the same resolutions; got {got}")
-        self.in_channels = in_channels
+        self.in_channels, self.frequencies = in_channels, frequencies
         self.patch, self.vector_dim, self.image_channels = patch, vector_dim, image_channels
         self.multiple = patch * 2 ** (len(channels) - 1)
         emb = 4 * channels[0]
         self.time = TimeEmbedding(emb)
         self.vector = nn.Linear(vector_dim, emb) if vector_dim else None
-        self.first = nn.Conv2d((in_channels + image_channels) * patch**2, channels[0], 3, padding=1)
+        seen = in_channels * (1 + 2 * len(frequencies)) + image_channels
+        self.first = nn.Conv2d(seen * patch**2, channels[0], 3, padding=1)
 
         self.down, widths = way_down(channels, blocks, attention, emb)
         c = channels[-1]
@@ -105,7 +119,7 @@ class UNet(nn.Module):
         emb = self.time(t)
         if vector is not None and self.vector is not None:
             emb = emb + self.vector(vector)
-        x = x_t if image is None else torch.cat([x_t, image], dim=1)
+        x = torch.cat([x_t, *fourier(x_t, self.frequencies), *([] if image is None else [image])], dim=1)
         h = self.first(F.pixel_unshuffle(x, self.patch))
         skips = [h]
         for layer in self.down:

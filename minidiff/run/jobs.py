@@ -17,10 +17,13 @@ from torch import Tensor
 
 from minidiff.learn.checkpoint import fill, load, load_state, read, save, save_state
 from minidiff.learn.denoiser import NetworkDenoiser
+from minidiff.learn.loss import hybrid_loss, simple_loss
+from minidiff.learn.times import LossAwareTimes
 from minidiff.learn.train import Batch, Training, TrainStep, descend, fit
 from minidiff.nn.classifier import DigitClassifier
+from minidiff.run.conditions import CONDITIONS
 from minidiff.run.data import data_dir, mnist, scale
-from minidiff.run.recipes import Recipe, build, from_dict, make_network
+from minidiff.run.recipes import Recipe, build, checked, from_dict, make_network
 from minidiff.toy import TOYS
 
 
@@ -39,7 +42,7 @@ class Job:
     def steps(self) -> Iterator[TrainStep]:
         """Train from training.step to the end, one TrainStep at a time."""
         if isinstance(self.training.model, NetworkDenoiser):
-            return fit(self.training, self.batch)
+            return fit(self.training, self.batch, {"simple": simple_loss, "hybrid": hybrid_loss}[self.recipe.train.loss])
         return descend(self.training, self._classify)
 
     def _classify(self, rng: torch.Generator) -> Tensor:
@@ -70,7 +73,9 @@ def prepare(recipe: Recipe, source: str = "auto") -> Job:
     batch, checksum = batches(recipe, source)
     t = recipe.train
     model = make_network(recipe) if recipe.network.type == "classifier" else build(recipe)
-    training = Training(model, t.steps, t.lr, t.warmup, t.ema, t.seed)
+    choice = checked("train.times", t.times, ("uniform", "aware"))
+    times = LossAwareTimes(recipe.noise.T, uniform=0.1) if choice == "aware" else None
+    training = Training(model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times)
     return Job(recipe, training, batch, {"recipe": recipe.to_dict(), "data_sha256": checksum})
 
 
@@ -80,11 +85,17 @@ def batches(recipe: Recipe, source: str) -> tuple[Batch, str]:
     if recipe.data == "mnist":
         digits = mnist("train", source)
         labels = torch.from_numpy(digits.labels.astype(np.int64))
-        told = recipe.network.type == "classifier"
+        told = CONDITIONS[checked("told", recipe.told, CONDITIONS)]
 
         def draw_digits(rng: torch.Generator) -> tuple[Tensor, Any]:
             i = torch.randint(0, len(labels), (n,), generator=rng)
-            return scale(digits.images[i.numpy()]), labels[i] if told else None
+            x = scale(digits.images[i.numpy()])
+            if recipe.network.type == "classifier":
+                return x, labels[i]
+            cond = told.make(x, labels[i], rng)
+            if cond is not None and recipe.train.drop > 0:
+                cond = cond.drop(torch.rand(n, generator=rng) < recipe.train.drop)
+            return x, cond
 
         return draw_digits, digits.checksum
     if recipe.data not in TOYS:

@@ -18,6 +18,7 @@ from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.nn.mlp import MLP
 from minidiff.nn.unet import UNet
+from minidiff.run.conditions import CONDITIONS
 from minidiff.schedule import Schedule
 
 
@@ -30,6 +31,7 @@ class Network:
     blocks: int = 2
     attention: tuple[bool, ...] = (False, True)
     patch: int = 2
+    frequencies: tuple[int, ...] = ()
     width: int = 128
     depth: int = 3
 
@@ -46,9 +48,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class Train:
-    """How long and how: see minidiff.learn.Training. save_every: steps between two training states on disk."""
+    """How long and how: see minidiff.learn.Training. save_every: steps between two training states on disk.
+
+    loss: "simple", or "hybrid" for a network that learns its variance too. times: "uniform", or "aware" (LossAwareTimes).
+    drop: the share of training examples whose condition is emptied, for classifier-free guidance.
+    """
 
     steps: int = 16_000
+    loss: str = "simple"
+    times: str = "uniform"
+    drop: float = 0.0
     batch: int = 64
     lr: float = 1e-3
     warmup: int = 200
@@ -59,11 +68,15 @@ class Train:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model: its name, data ("mnist", or a name of minidiff.toy.TOYS), what it predicts, network, noise and training."""
+    """One model: its name, data ("mnist", or a name of minidiff.toy.TOYS), what it predicts, network, noise and training.
+
+    told: what the network is told of x_0, a name of minidiff.run.conditions.CONDITIONS; "" for nothing.
+    """
 
     name: str
     data: str
     predicts: str = "eps"
+    told: str = ""
     network: Network = field(default_factory=Network)
     noise: Noise = field(default_factory=Noise)
     train: Train = field(default_factory=Train)
@@ -76,7 +89,7 @@ class Recipe:
 def _toy(name: str) -> Recipe:
     # T = 200 with betas five times Ho et al.'s: the same alpha_bar_T as T = 1000 with the usual ones (notebook 02).
     noise = Noise("linear", T=200, beta_1=5e-4, beta_T=0.1)
-    return Recipe(f"toy-{name}", name, "eps", Network("mlp"), noise, Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
+    return Recipe(f"toy-{name}", name, network=Network("mlp"), noise=noise, train=Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -87,7 +100,13 @@ RECIPES: dict[str, Recipe] = {
         _toy("moons"),
         _toy("checkerboard"),
         Recipe("mnist-ddpm", "mnist"),
-        Recipe("mnist-classifier", "mnist", "label", Network("classifier", width=24), train=Train(steps=4000, batch=64, lr=2e-3)),
+        Recipe(
+            "mnist-learned-variance", "mnist", network=Network(frequencies=(8, 32, 128)), noise=Noise("cosine"),
+            train=Train(steps=12_000, loss="hybrid", times="aware"),
+        ),
+        Recipe("mnist-label", "mnist", told="label", noise=Noise("cosine"), train=Train(steps=8000, drop=0.1)),
+        Recipe("mnist-superres", "mnist", told="low-resolution", noise=Noise("cosine"), train=Train(steps=4000)),
+        Recipe("mnist-classifier", "mnist", "label", network=Network("classifier", width=24), train=Train(steps=4000, batch=64, lr=2e-3)),
     ]
 }
 
@@ -117,7 +136,9 @@ def make_network(recipe: Recipe) -> nn.Module:
         torch.manual_seed(recipe.train.seed)
         if n.type == "unet":
             # channels-last is how the CPU's convolutions like their pictures: about a quarter faster here
-            unet = UNet(1, 1, n.channels, n.blocks, n.attention, n.patch)
+            out = {"simple": 1, "hybrid": 2}[checked("train.loss", recipe.train.loss, ("simple", "hybrid"))]
+            told = CONDITIONS[checked("told", recipe.told, CONDITIONS)]
+            unet = UNet(1, out, n.channels, n.blocks, n.attention, n.patch, told.vector_dim, told.image_channels, n.frequencies)
             return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
         if n.type == "mlp":
             return MLP(2, 2, n.width, n.depth)
@@ -135,6 +156,13 @@ def make_schedule(noise: Noise) -> Schedule:
     if noise.kind == "sigmoid":
         return Schedule.sigmoid(noise.T)
     raise ValueError(f'noise.kind must be "linear", "cosine" or "sigmoid"; got {noise.kind!r}')
+
+
+def checked(key: str, value: str, allowed: typing.Iterable[str]) -> str:
+    """value, if it is allowed; ValueError with all that are."""
+    if value not in allowed:
+        raise ValueError(f"{key} must be one of {', '.join(repr(a) for a in allowed)}; got {value!r}")
+    return value
 
 
 def from_dict(values: dict[str, Any]) -> Recipe:
@@ -164,11 +192,11 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 
 def _set(recipe: Recipe, key: str, text: str) -> Recipe:
     known = {f"{part}.{f.name}" for part in ("network", "noise", "train") for f in dataclasses.fields(getattr(recipe, part))}
-    known |= {"predicts"}
+    known |= {"predicts", "told"}
     if key not in known:
         raise ValueError(f"unknown setting {key!r}{_nearest(key, known)}; `minidiff train {recipe.name} --show` lists all")
     if "." not in key:
-        return replace(recipe, predicts=text)
+        return replace(recipe, predicts=text) if key == "predicts" else replace(recipe, told=text)
     part, name = key.split(".")
     old = getattr(recipe, part)
     kind = typing.get_type_hints(type(old))[name]

@@ -1,0 +1,58 @@
+"""What a recipe tells its network about x_0: a label, or a coarse picture. Training and sampling make it by the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minidiff.learn.condition import Condition
+
+
+def label(labels: Any, classes: int = 10) -> Condition:
+    """One-hot vectors: labels (B,) of 0..classes - 1 -> Condition(vector=(B, classes)). ValueError for a label outside."""
+    labels = torch.as_tensor(labels)
+    if labels.ndim != 1 or labels.is_floating_point() or not bool(((labels >= 0) & (labels < classes)).all()):
+        raise ValueError(f"labels must be integers 0..{classes - 1} of shape (B,); got {labels.tolist()}")
+    return Condition(vector=F.one_hot(labels.long(), classes).float())
+
+
+def low_resolution(x: Tensor, factor: int = 4) -> Tensor:
+    """The picture with every factor x factor tile replaced by its mean: (B, C, H, W) -> (B, C, H, W).
+
+    What a camera with fewer pixels sees, enlarged again by repeating. ValueError if H or W is no multiple of factor.
+    """
+    if x.ndim != 4 or factor < 1 or x.shape[2] % factor or x.shape[3] % factor:
+        raise ValueError(f"x must be (B, C, H, W) with H and W multiples of factor = {factor}; got {tuple(x.shape)}")
+    return F.interpolate(F.avg_pool2d(x, factor), scale_factor=float(factor), mode="nearest")
+
+
+def coarse(x: Tensor, factor: int = 4) -> Condition:
+    """`low_resolution` as the picture joined to the network's input."""
+    return Condition(image=low_resolution(x, factor))
+
+
+@dataclass(frozen=True)
+class Told:
+    """One kind of condition: the widths a network needs for it, and make(x_0, labels, rng) -> Condition or None, as training does."""
+
+    make: Callable[[Tensor, Tensor, torch.Generator], Condition | None]
+    vector_dim: int = 0
+    image_channels: int = 0
+
+
+def _any_factor(x: Tensor, labels: Tensor, rng: torch.Generator) -> Condition:
+    """A factor of 2 or 4 for each picture, by a coin: one network learns both."""
+    two = torch.rand(len(x), 1, 1, 1, generator=rng) < 0.5
+    return Condition(image=torch.where(two, low_resolution(x, 2), low_resolution(x, 4)))
+
+
+CONDITIONS: dict[str, Told] = {
+    "": Told(lambda x, labels, rng: None),
+    "label": Told(lambda x, labels, rng: label(labels), vector_dim=10),
+    "low-resolution": Told(_any_factor, image_channels=1),
+}
