@@ -10,6 +10,7 @@ from minidiff.nn import MLP, UNet, count_parameters
 from minidiff.nn.attention import SelfAttention, attention
 from minidiff.nn.blocks import Downsample, ResBlock, Upsample
 from minidiff.nn.embed import TimeEmbedding, sinusoidal
+from minidiff.nn.unet import fourier
 
 
 def shaken(network, seed=0, size=0.1):
@@ -130,6 +131,21 @@ def test_every_weight_is_used_and_examples_do_not_mix():
     net = shaken(UNet(channels=(8, 16)))
     alone = torch.cat([net(x[i : i + 1], torch.tensor([7 + i])) for i in range(3)])
     torch.testing.assert_close(net(x, torch.tensor([7, 8, 9])), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_fourier_features():
+    """sin and cos of pi f x: period 2 / f, and slope pi f at the background -1 (up to its sign), where the digits' noise is finest."""
+    x, d = torch.full((1, 1, 2, 2), -1.0, dtype=torch.float64), 1e-6
+    for i, f in enumerate((1, 8, 128)):
+        sine, cosine = fourier(x, (1, 8, 128))[2 * i : 2 * i + 2]
+        torch.testing.assert_close(fourier(x + 2 / f, (f,))[0], sine, atol=1e-9, rtol=0)
+        torch.testing.assert_close(sine**2 + cosine**2, torch.ones_like(x))
+        slope = (fourier(x + d, (f,))[0] - fourier(x - d, (f,))[0]) / (2 * d)
+        torch.testing.assert_close(slope.abs(), torch.full_like(x, math.pi * f), rtol=1e-6, atol=0)
+    net = shaken(UNet(channels=(8, 16), frequencies=(8, 32), image_channels=1))
+    assert net.first.in_channels == 4 * (1 + 4 + 1)
+    x, image = torch.randn(2, 2, 1, 8, 8)
+    assert net(x, torch.tensor([1, 2]), None, None, image).shape == (2, 1, 8, 8)
 
 
 def test_unet_listens_to_time_label_and_picture():
