@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minidiff.run import RECIPES, build, prepare
-from minidiff.run.conditions import CONDITIONS, coarse, label, low_resolution
+from minidiff.run.conditions import CONDITIONS, coarse, holes, label, low_resolution, partly
 
 
 def test_label_is_one_hot():
@@ -44,6 +44,33 @@ def test_super_resolution_is_trained_on_both_factors():
     image = CONDITIONS["low-resolution"].make(x, torch.zeros(400, dtype=torch.int64), torch.Generator().manual_seed(0)).image
     two, four = ((image - low_resolution(x, f)).abs().amax((1, 2, 3)) == 0 for f in (2, 4))
     assert (two ^ four).all() and abs(two.float().mean() - 0.5) < 4 * (0.25 / 400) ** 0.5
+
+
+def test_a_hole_is_one_rectangle_anywhere():
+    masks = holes((3000, 1, 28, 28), torch.Generator().manual_seed(0))
+    assert masks.dtype == torch.bool and masks.shape == (3000, 1, 28, 28)
+    sides = set()
+    for known in masks[:500, 0]:
+        rows, columns = (~known).any(1).nonzero().flatten(), (~known).any(0).nonzero().flatten()
+        assert not known[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].any()  # the whole rectangle is unknown
+        assert (~known).sum() == len(rows) * len(columns) == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+        sides |= {len(rows), len(columns)}
+    assert sides >= set(range(8, 21)) and max(sides) == 20 and min(sides) >= 4  # smaller only where cut off by the edge
+    often = (~masks).float().mean((0, 1))
+    assert often.min() > 0.03 and (often - often.T).abs().max() < 6 * (0.25 / 3000) ** 0.5  # corners too
+
+
+def test_the_known_part_and_nothing_else():
+    x, known = torch.randn(4, 1, 28, 28), holes((4, 1, 28, 28), torch.Generator().manual_seed(1))
+    image = partly(x, known).image
+    assert image.shape == (4, 2, 28, 28) and torch.equal(image[:, 1:], known.float()) and torch.equal(image[:, :1], x * known)
+    spoilt = torch.where(known, x, torch.full_like(x, torch.nan))
+    assert torch.equal(partly(spoilt, known).image, image)  # what is unknown may be anything
+    for bad in (known.float(), known[:2]):
+        with pytest.raises(ValueError, match="known must be bool of shape"):
+            partly(x, bad)
+    with pytest.raises(ValueError, match="1 <= low <= high <= 28"):
+        holes((4, 1, 28, 28), torch.Generator(), 8, 29)
 
 
 @pytest.mark.parametrize("name", ["mnist-label", "mnist-superres"])

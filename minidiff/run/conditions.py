@@ -1,8 +1,8 @@
-"""What a recipe tells its network about x_0: a label, or a coarse picture. Training and sampling make it by the same functions."""
+"""What a network is told of x_0: a label, a coarse picture, a part of it. Training and sampling make it by the same functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,30 @@ def coarse(x: Tensor, factor: int = 4) -> Condition:
     return Condition(image=low_resolution(x, factor))
 
 
+def partly(x: Tensor, known: Tensor) -> Condition:
+    """What is known of a picture, and where: x and known (B, C, H, W), known bool -> image (B, 2C, H, W), zeros where unknown."""
+    if known.shape != x.shape or known.dtype != torch.bool:
+        raise ValueError(f"known must be bool of shape {tuple(x.shape)}; got {known.dtype} {tuple(known.shape)}")
+    return Condition(image=torch.cat([torch.where(known, x, torch.zeros_like(x)), known.to(x)], dim=1))
+
+
+def holes(shape: Sequence[int], rng: torch.Generator, low: int = 8, high: int = 20) -> Tensor:
+    """Masks with a rectangular hole each, bool, True where known: sides of low..high pixels, the middle on any pixel.
+
+    A hole may hang over the edge: otherwise the corners would be known almost always.
+    """
+    B, _, H, W = shape
+    if not 1 <= low <= high <= min(H, W):
+        raise ValueError(f"holes must have sides 1 <= low <= high <= {min(H, W)}; got {low} and {high}")
+    inside = []
+    for size in (H, W):
+        side = torch.randint(low, high + 1, (B,), generator=rng)
+        first = torch.randint(0, size, (B,), generator=rng) - side // 2
+        at = torch.arange(size)
+        inside.append((at >= first[:, None]) & (at < (first + side)[:, None]))
+    return ~(inside[0][:, :, None] & inside[1][:, None, :])[:, None].expand(*shape)
+
+
 @dataclass(frozen=True)
 class Told:
     """One kind of condition: the widths a network needs for it, and make(x_0, labels, rng) -> Condition or None, as training does."""
@@ -55,4 +79,5 @@ CONDITIONS: dict[str, Told] = {
     "": Told(lambda x, labels, rng: None),
     "label": Told(lambda x, labels, rng: label(labels), vector_dim=10),
     "low-resolution": Told(_any_factor, image_channels=1),
+    "known-part": Told(lambda x, labels, rng: partly(x, holes(x.shape, rng)), image_channels=2),
 }

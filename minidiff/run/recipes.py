@@ -104,8 +104,9 @@ RECIPES: dict[str, Recipe] = {
             "mnist-learned-variance", "mnist", network=Network(frequencies=(8, 32, 128)), noise=Noise("cosine"),
             train=Train(steps=12_000, loss="hybrid", times="aware"),
         ),
-        Recipe("mnist-label", "mnist", told="label", noise=Noise("cosine"), train=Train(steps=8000, drop=0.1)),
+        Recipe("mnist-label", "mnist", told="label", noise=Noise("cosine"), train=Train(steps=7000, drop=0.1)),
         Recipe("mnist-superres", "mnist", told="low-resolution", noise=Noise("cosine"), train=Train(steps=4000)),
+        Recipe("mnist-inpaint", "mnist", told="known-part", noise=Noise("cosine"), train=Train(steps=4000)),
         Recipe("mnist-classifier", "mnist", "label", network=Network("classifier", width=24), train=Train(steps=4000, batch=64, lr=2e-3)),
     ]
 }
