@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 import minidiff.verify as ledger
 import minidiff.verify.registry  # noqa: F401  (reached as ledger.registry)
-from minidiff.run import cli
+from minidiff.run import RECIPES, cli, prepare
+from minidiff.run.recipes import override
 
 TINY = ["--data", "embedded", "--set", "network.channels=8,16", "--set", "train.batch=8", "--set", "train.warmup=5"]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -82,6 +83,26 @@ def test_training_says_where_it_goes_on_and_refuses_other_settings(tmp_path, cap
     assert "going on from step 6 of 6" in capsys.readouterr().out
     assert cli.main([*args, "--set", "train.steps=7"]) == 1
     assert one_line(capsys.readouterr().err, "other settings")
+
+
+@pytest.mark.parametrize("name, extra", [
+    ("mnist-label", ["--label", "7", "--scale", "2"]), ("mnist-label", []), ("mnist-superres", ["--sampler", "ddpm"]),
+    ("mnist-inpaint", []), ("mnist-learned-variance", []),
+])
+def test_sample_knows_what_each_network_is_told(name, extra, tmp_path):
+    small = override(RECIPES[name], ["network.channels=8,16", "train.batch=2", "train.steps=1", "train.warmup=1"])
+    job = prepare(small, "embedded")
+    list(job.steps())
+    job.publish(tmp_path / "w.safetensors")
+    out = tmp_path / "a.png"
+    assert cli.main(["sample", str(tmp_path / "w.safetensors"), "-n", "3", "--steps", "2", "--out", str(out), *extra]) == 0
+    assert Image.open(out).size == (2 * (2 * 30 + 2), 2 * (2 * 30 + 2))
+
+
+@pytest.mark.parametrize("extra, message", [(["--label", "3"], "know no labels"), (["--scale", "2"], "these weights take none")])
+def test_sample_refuses_what_the_network_cannot_be_told(extra, message, capsys):
+    assert cli.main(["sample", "mnist-ddpm", "-n", "1", "--steps", "1", *extra]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_sample_writes_a_picture_and_a_table(tmp_path, capsys):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from minidiff import Clipped, Denoiser, __version__, ddim, ddpm
+from minidiff import Clipped, Denoiser, Guided, __version__, ddim, ddpm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
     c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
     c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm"])
+    c.add_argument("--label", type=int, metavar="DIGIT", help="which digit, of weights that know labels (default: 0 to 9 in turn)")
+    c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
     c.add_argument("--seed", type=int, default=0)
     c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
     c.set_defaults(command=sample)
@@ -131,17 +133,22 @@ def sample(args: argparse.Namespace) -> int:
     from minidiff.arrays import normal
     from minidiff.learn import load
     from minidiff.run import build, pictures, weights_path
+    from minidiff.run.conditions import for_samples
 
     path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
     if args.n < 1:
         raise ValueError(f"-n must be at least 1; got {args.n}")
     network = load(path, build)
     shape = pictures.shape_of(network)
-    denoiser: Denoiser = Clipped(network) if len(shape) == 3 else network
+    cond = for_samples(network.network, args.n, args.label)
+    if cond is None and args.scale != 1:
+        raise ValueError("--scale guides towards a condition, and these weights take none; leave it out")
+    guided: Denoiser = network if args.scale == 1 else Guided(network, args.scale)
+    denoiser = Clipped(guided) if len(shape) == 3 else guided
     rng = torch.Generator().manual_seed(args.seed)
     x = torch.randn((args.n, *shape), generator=rng)
     times = denoiser.schedule.times(args.steps)
-    steps = ddpm(denoiser, x, times, normal(rng)) if args.sampler == "ddpm" else ddim(denoiser, x, times)
+    steps = ddpm(denoiser, x, times, normal(rng), cond) if args.sampler == "ddpm" else ddim(denoiser, x, times, cond=cond)
     x = pictures.with_progress(steps, args.steps)
     out = Path(args.out or ("samples.png" if len(shape) == 3 else "samples.csv"))
     pictures.write(out, x)

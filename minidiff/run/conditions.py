@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from minidiff.learn.condition import Condition
+from minidiff.run.data import mnist, scale
 
 
 def label(labels: Any, classes: int = 10) -> Condition:
@@ -81,3 +82,22 @@ CONDITIONS: dict[str, Told] = {
     "low-resolution": Told(_any_factor, image_channels=1),
     "known-part": Told(lambda x, labels, rng: partly(x, holes(x.shape, rng)), image_channels=2),
 }
+
+
+def for_samples(network: nn.Module, n: int, digit: int | None = None) -> Condition | None:
+    """What to tell a network when n samples are asked for; None if it takes nothing.
+
+    Labels: the digit, or 0 to 9 in turn. A picture: the first n test digits, coarse by 4 or without their lower half. ValueError for a
+    digit that the network cannot be told.
+    """
+    if getattr(network, "vector_dim", 0):
+        return label([i % 10 if digit is None else digit for i in range(n)])
+    if digit is not None:
+        raise ValueError("--label asks for a digit, and these weights know no labels; mnist-label does")
+    channels = getattr(network, "image_channels", 0)
+    if not channels:
+        return None
+    x = scale(mnist("test").images[:n])
+    if len(x) < n:
+        raise ValueError(f"these weights restore given pictures, and there are {len(x)} test digits; -n must be at most that")
+    return coarse(x) if channels == 1 else partly(x, torch.arange(28).reshape(1, 1, 28, 1).expand(x.shape) < 14)
