@@ -6,9 +6,8 @@ alpha_bar_T is 0; there data are N(M_U, S_U), of which a class is N(M_C, S_C): t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from minidiff import ClassDenoiser, ExactDenoiser, GaussianMixture, Guided, Label, Prediction, Schedule, ddim, ddpm, heun, last
 from minidiff.arrays import normal
 from minidiff.verify.mixture import PLANE
+from minidiff.verify.probes import fine, limit, linear_response, moments
 from minidiff.verify.registry import Check, at_most, close, equation, generator, monte_carlo
 from minidiff.verify.routes import ABAR, BETAS, MIXTURE, SHORT, Float, column, eq_11_mean, gaussian_data, grid, normal_log, quad
 
@@ -25,7 +25,7 @@ TOLD = Label(0)
 
 
 @dataclass(frozen=True)
-class Told:
+class ByLabel:
     """The ideal denoiser of a Gaussian class when told a label, of Gaussian data when not.
 
     No ClassDenoiser: its data are a blend of finitely many classes, Gaussian only if all classes are alike. Such data do exist: the class
@@ -43,40 +43,7 @@ class Told:
 
 def guided(schedule: Schedule, w: float = W, var: float = S_C) -> Guided:
     """The class N(M_C, var) in data N(M_U, S_U), guided with w."""
-    return Guided(Told(schedule, gaussian_data(M_C, var), gaussian_data(M_U, S_U)), 1 + w)
-
-
-def fine(n: int) -> Schedule:
-    """n equal steps of log SNR from -28 to 14, then one to the data: errors are series in 1 / n, up to the 1e-6 of both ends."""
-    return Schedule(np.concatenate([[1.0], 1 / (1 + np.exp(np.linspace(-14, 28, n + 1)))]))
-
-
-def limit(values: Iterable[Any], order: int = 1) -> Any:
-    """The limit of values at n, 2n, 4n, ... whose error is a series in 1 / n from 1 / n^order on: Richardson's extrapolation."""
-    values = [np.asarray(v) for v in values]
-    while len(values) > 1:
-        values = [b + (b - a) / (2**order - 1) for a, b in pairwise(values)]
-        order += 1
-    return values[0]
-
-
-def linear_response(sampler: Callable[[Any, Any], Any], dims: int = 1) -> tuple[Float, Float]:
-    """Mean (D,) and covariance (D, D) of what sampler(x, draw) makes of x ~ N(0, I) and normal noise, if it is a linear map of them.
-
-    Exact, with no draws: each example of the batch feels one coordinate of the start or of one noise; their squares add up.
-    """
-    calls = count()
-    rest = sampler(np.zeros((1, dims)), lambda x: 0 * x * next(calls))[0]
-    units = np.eye(dims * (1 + next(calls)))
-    blocks = iter(np.split(units, len(units) // dims, axis=1))
-    ends = sampler(next(blocks), lambda _: next(blocks)) - rest
-    return rest, ends.T @ ends
-
-
-def moments(what: str, closed: Any, numerical: Any, tolerance: float, method: str) -> Iterator[Check]:
-    """Two checks: of the mean and of the variance."""
-    for i, name in enumerate(("mean", "variance")):
-        yield close(f"{what}: {name}", closed[i], numerical[i], tolerance, method)
+    return Guided(ByLabel(schedule, gaussian_data(M_C, var), gaussian_data(M_U, S_U)), 1 + w)
 
 
 def _log(x: Any, law: GaussianMixture, abar: float) -> Any:

@@ -15,8 +15,8 @@ from scipy import stats
 from minidiff import ExactDenoiser, GaussianMixture, Schedule, ddim, ddpm, heun, inpaint, last, start_from
 from minidiff.arrays import normal
 from minidiff.process import posterior_variance
-from minidiff.verify.guidance import fine, limit, linear_response, moments
 from minidiff.verify.mixture import PLANE
+from minidiff.verify.probes import fine, limit, linear_response, moments
 from minidiff.verify.registry import Check, at_most, close, equation, generator, monte_carlo
 from minidiff.verify.routes import ABAR, MEAN, SHORT, VAR, Float, gaussian_data, grid, quad
 
