@@ -32,6 +32,8 @@ ARROWS = {
     "mixture": {"gaussian", "schedule", "prediction"},
     "toy": {"mixture"},
     "metrics": {"arrays"},
+    "neighbours": {"metrics"},
+    "estimate": {"bound"},
 }
 CORE = frozenset(ARROWS)
 PACKAGES = {
@@ -44,7 +46,7 @@ PACKAGES = {
 }
 VERIFY_WITH_NETWORKS = {"improved_training.py": {"learn"}, "latent.py": {"nn", "families"}, "families.py": {"nn", "families"}}
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
-FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 2000
+FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 2300
 
 
 def closed(arrows):
@@ -266,7 +268,7 @@ def test_long_files_functions_and_cores_are_found(tmp_path):
     function = "def f():\n" + "    pass\n" * FUNCTION_LINES
     package = plant(tmp_path, gaussian="# long\n" * (FILE_LINES + 1), run__a=function)
     assert [line.split(":")[0] for line in size_violations(package)] == ["gaussian.py", "run/a.py"]
-    big = dict.fromkeys(list(ARROWS)[1:10], "# long\n" * (FILE_LINES - 1))
+    big = dict.fromkeys(list(ARROWS)[1:11], "# long\n" * (FILE_LINES - 1))
     assert "the core has" in "".join(size_violations(plant(tmp_path / "big", **big)))
 
 
@@ -306,6 +308,7 @@ SIGNATURES = {
     "minidiff.decoder_term": "schedule, pred, x_0, x_1, variance='small'",
     "minidiff.variational_bound": "denoiser, x_0, draw, variance='small', times=None",
     "minidiff.Bound": "prior, steps, decoder",
+    "minidiff.stratified_bound": "denoiser, x_0, draw, rng, strata=16, variance='small', cond=None",
     "minidiff.bits_per_dim": "nats, dims",
     "minidiff.ddpm": "denoiser, x, times, draw, cond=None, variance='small'",
     "minidiff.ddim": "denoiser, x, times, draw=None, cond=None, eta=0.0",

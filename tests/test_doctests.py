@@ -8,7 +8,8 @@ import pytest
 
 import minidiff
 
-CORE = ["arrays", "gaussian", "schedule", "process", "prediction", "reverse", "bound", "sample", "wrappers", "toy", "metrics"]
+CORE = ["arrays", "gaussian", "schedule", "process", "prediction", "reverse", "bound", "sample", "wrappers", "toy"]
+CORE += ["metrics", "neighbours", "estimate"]
 
 
 @pytest.mark.parametrize("name", CORE)

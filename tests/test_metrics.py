@@ -5,9 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.stats
 
-from minidiff.metrics import Measured, energy_distance, mmd, sliced_wasserstein
+from minidiff.metrics import Measured, energy_distance, frechet_distance, kernel_distance, mmd, sliced_wasserstein
 
 RNG = np.random.default_rng
 
@@ -175,3 +176,113 @@ def test_the_line_and_torch_tensors():
 def test_bad_input_is_named(metric, x, y, real, message):
     with pytest.raises(ValueError, match=message):
         metric(x, y, real, RNG(0))
+
+
+# -- of features -------------------------------------------------------------------------------------------------------
+
+
+def frechet_by_sqrtm(x, y):
+    """The textbook formula, with scipy's square root of a matrix that is not symmetric."""
+    a, b = np.cov(x.T), np.cov(y.T)
+    return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
+
+
+def test_frechet_distance_is_the_textbook_formula():
+    rng = RNG(21)
+    mix = rng.standard_normal((6, 6))
+    x, y, real = gauss(80, 6, rng, 0.3) @ mix + 5, rng.exponential(size=(80, 6)) + 5, gauss(160, 6, rng) + 5
+    got = frechet_distance(x, y, real, rng, resamples=2)
+    assert got.value == pytest.approx(frechet_by_sqrtm(x, y), rel=1e-9)
+    assert got.floor == pytest.approx((frechet_by_sqrtm(real[:80], y) + frechet_by_sqrtm(real[80:], y)) / 2, rel=1e-9)
+
+
+def test_frechet_distance_in_closed_form_and_far_from_the_origin():
+    rng = RNG(22)
+    x = gauss(500, 4, rng)
+    shift = np.array([3.0, 0, 4, 0])
+    for origin in (0, 1e5):
+        got = frechet_distance(x + shift + origin, x + origin, x + origin, rng, resamples=2)
+        assert got.value == pytest.approx(25, rel=1e-8) and abs(got.floor) < 1e-6
+    y = 2 * gauss(500, 4, rng)
+    near, far = (frechet_distance(x + origin, y + origin, y + origin, RNG(0), resamples=2).value for origin in (0, 1e6))
+    assert near == pytest.approx(far, rel=1e-7)  # E x x^T - m m^T of points at 1e6 would leave four digits
+    d = x - x.mean(0)  # covariances S and 4 S: Tr(S + 4 S - 2 * 2 S) = Tr S
+    assert frechet_distance(2 * d, d, d, rng, resamples=2).value == pytest.approx(np.trace(np.cov(x.T)), rel=1e-9)
+
+
+def test_frechet_distance_of_singular_covariances_is_real_and_symmetric():
+    """Fewer points than dimensions, and a feature that never moves: no complex numbers, nothing below 0."""
+    rng = RNG(23)
+    x, y = gauss(10, 30, rng), gauss(10, 30, rng, 0.2)
+    x[:, 0] = y[:, 0] = 1.0
+    forth, back = frechet_distance(x, y, y, rng, resamples=5), frechet_distance(y, x, x, rng, resamples=5)
+    assert forth.value == pytest.approx(back.value, rel=1e-7) and forth.low >= 0 and 0 <= forth.floor < 1e-5
+    # the nuclear norm of X Y^T is Tr (S_x S_y)^{1/2} for centred rows: another route that takes no square root of a covariance
+    a, b = ((v - v.mean(0)) / 3 for v in (x, y))
+    slow = ((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * np.linalg.norm(a @ b.T, "nuc")
+    assert forth.value == pytest.approx(slow, rel=1e-6)
+
+
+def test_the_bootstrap_of_frechet_repeats_points():
+    """Moments from counts are the moments of the sample with its points written out as often as they were drawn."""
+    rng = RNG(24)
+    x, y = gauss(40, 3, rng), gauss(40, 3, rng, 1.0)
+    got = frechet_distance(x, y, y, RNG(25), resamples=60)
+    again, even, spread = RNG(25), np.full(40, 1 / 40), []
+    for _ in range(60):
+        counts = again.multinomial(40, even), again.multinomial(40, even)
+        spread.append(frechet_by_sqrtm(*(np.repeat(v, c, axis=0) for v, c in zip((x, y), counts, strict=True))))
+    low, high = np.quantile(spread - np.mean(spread), [0.025, 0.975]) + got.value
+    assert (got.low, got.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def cubic(p, q):
+    return (sum(u * v for u, v in zip(p, q, strict=True)) / len(p) + 1) ** 3
+
+
+def slow_kernel_distance(a, b):
+    n = len(a)
+    other = [(i, j) for i in range(n) for j in range(n) if i != j]
+    within = sum(cubic(a[i], a[j]) + cubic(b[i], b[j]) for i, j in other) / (n * (n - 1))
+    return within - 2 * sum(cubic(p, q) for p in a for q in b) / n**2
+
+
+def test_kernel_distance_is_the_slow_double_loop_block_by_block():
+    rng = RNG(26)
+    x, y, real = gauss(12, 3, rng, 0.5), gauss(12, 3, rng), gauss(24, 3, rng)
+    got = kernel_distance(x, y, real, rng, resamples=2)
+    assert got.value == pytest.approx(slow_kernel_distance(x, y), abs=1e-11)
+    assert got.floor == pytest.approx((slow_kernel_distance(real[:12], y) + slow_kernel_distance(real[12:], y)) / 2, abs=1e-11)
+    thirds = kernel_distance(x, y, real[:12], rng, resamples=2, block=4)
+    assert thirds.value == pytest.approx(np.mean([slow_kernel_distance(x[i : i + 4], y[i : i + 4]) for i in (0, 4, 8)]), abs=1e-11)
+    assert thirds.n == 12
+    halves = kernel_distance(x[:5], y[:5], y[:5], rng, resamples=2, block=2)  # 3 and 2: no block of one point
+    assert halves.value == pytest.approx(np.mean([slow_kernel_distance(x[i:j], y[i:j]) for i, j in ((0, 3), (3, 5))]), abs=1e-11)
+
+
+@pytest.mark.parametrize("block", [1000, 25])
+def test_kernel_distance_of_gaussians_in_one_dimension(block):
+    """(x y + 1)^3 = sum_k binom(3, k) x^k y^k, so the distance is the sum of binom(3, k) (E X^k - E Y^k)^2: here in closed form."""
+    rng, m, s = RNG(27), 0.4, 1.3
+    truth = 3 * m**2 + 3 * (m**2 + s**2 - 1) ** 2 + (m**3 + 3 * m * s**2) ** 2
+    draws = [(s * gauss(100, 1, rng) + m, gauss(100, 1, rng), gauss(100, 1, rng)) for _ in range(100)]
+    got = [kernel_distance(*xyz, rng, resamples=100, block=block) for xyz in draws]
+    for values, exact in (([g.value for g in got], truth), ([g.floor for g in got], 0.0)):
+        assert abs(np.mean(values) - exact) < 4 * np.std(values) / 10
+    assert truth > 10 * np.std([g.value for g in got]) / 10
+    assert 80 <= sum(g.low <= truth <= g.high for g in got) <= 100  # the law of the statistic is skewed: about 90 of 100
+    spread = np.mean([g.high - g.low for g in got]) / (2 * 1.96)
+    assert 0.7 < spread / np.std([g.value for g in got]) < 1.4
+
+
+def test_feature_metrics_take_torch_and_name_bad_input():
+    torch = pytest.importorskip("torch")
+    x, y = gauss(50, 2, RNG(28)), gauss(50, 2, RNG(29))
+    for metric in (frechet_distance, kernel_distance):
+        assert metric(torch.from_numpy(x), torch.from_numpy(y), y, RNG(15)) == metric(x, y, y, RNG(15))
+        with pytest.raises(ValueError, match="equally many"):
+            metric(x, y[:9], y, RNG(0))
+        with pytest.raises(ValueError, match="finite"):
+            metric(x * np.nan, y, y, RNG(0))
+    with pytest.raises(ValueError, match="block must be an int >= 2"):
+        kernel_distance(x, y, y, RNG(0), block=1)

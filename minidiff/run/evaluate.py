@@ -1,0 +1,215 @@
+"""How good are weights for digits? Samples judged four ways, and bits/dim two ways; every number with its n, floor and interval.
+
+Real digits are drawn at random from MNIST's splits: the first half of its test split is easier than the second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minidiff.arrays import normal
+from minidiff.learn.condition import Condition
+from minidiff.learn.denoiser import NetworkDenoiser
+from minidiff.metrics import Measured, frechet_distance, kernel_distance
+from minidiff.neighbours import memorised, precision_recall, share
+from minidiff.nn.classifier import DigitClassifier
+from minidiff.nn.unet import UNet
+from minidiff.prediction import Denoiser
+from minidiff.run.bits import bits, sig, told_labels
+from minidiff.run.conditions import label
+from minidiff.run.data import Digits, scale
+from minidiff.run.fid import find_fidelity, inception_fid
+from minidiff.run.restoration import judge_restoration
+from minidiff.sample import Step, ddim, ddpm, dpm_solver, heun
+from minidiff.wrappers import Clipped, Guided
+
+SAMPLERS = ("ddim", "ddpm", "dpm_solver", "heun")
+CHUNK = 100  # digits sampled at once
+SURE = 0.9  # a digit is clear if the judge gives one class a probability above this
+FLOORS = 5  # the floor is a mean over up to this many sets of n training digits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """n samples by a sampler with `steps` network calls each (0: none); bits/dim of `bound` digits term by term and of `stratified` ones.
+
+    scale: of guidance, for weights that are told labels. Raises ValueError for a number out of range.
+    """
+
+    n: int = 500
+    sampler: str = "ddim"
+    steps: int = 50
+    scale: float = 1.0
+    bound: int = 16
+    stratified: int = 256
+    seed: int = 0
+    fid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {self.sampler!r}")
+        for name, value, least in (("n", self.n, 20), ("bound", self.bound, 2), ("stratified", self.stratified, 2)):
+            if value != 0 and value < least:
+                raise ValueError(f"{name} must be 0 (leave it out) or at least {least}, so that it has an interval; got {value}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0; got {self.seed}")
+
+
+def evaluate(denoiser: NetworkDenoiser, judge: DigitClassifier, train: Digits, test: Digits, plan: Plan = Plan()) -> dict[str, Any]:
+    """Plain values, ready for JSON: `data`, `samples` (by sampler and calls) and `bits_per_dim`, as the plan asks.
+
+    Weights that restore given pictures get `restoration` alone. judge: the classifier and, by its 128 features, the space of distances.
+    train: the digits the weights were trained on. Raises ValueError for weights of no digits, and for guidance where there are no labels.
+    Checked by tests/test_evaluate.py.
+    """
+    network = denoiser.network
+    if not isinstance(network, UNet):
+        raise ValueError(f"evaluate judges digits, made by a UNet; these weights are of a {type(network).__name__}")
+    if plan.scale != 1 and not told_labels(denoiser):
+        raise ValueError(f"guidance needs weights that are told labels; these are told none, so scale must be 1; got {plan.scale}")
+    if plan.fid:
+        find_fidelity()  # before an hour of sampling, not after
+    result: dict[str, Any] = {"data": {"train": [train.name, len(train)], "test": [test.name, len(test)]}}
+    rng = np.random.default_rng(plan.seed)
+    if network.image_channels:  # weights that restore given pictures: they draw none of their own, and are no model of p(x_0)
+        found = judge_restoration(denoiser, judge, test, min(plan.n, len(test)), plan.steps, plan.seed) if plan.n else {}
+        return result | {"restoration": found}
+    if plan.n:
+        result["samples"] = {f"{plan.sampler} {plan.steps}{_guided(plan)}": judge_samples(denoiser, judge, train, test, plan, rng)}
+    if plan.bound or plan.stratified:
+        result["bits_per_dim"] = bits(denoiser, test, plan.bound, plan.stratified, plan.seed)
+    return result
+
+
+def judge_samples(
+    denoiser: NetworkDenoiser, judge: DigitClassifier, train: Digits, test: Digits, plan: Plan, rng: np.random.Generator
+) -> dict[str, Any]:
+    """n samples against as many test digits, or as there are."""
+    start = time.monotonic()
+    x, labels = draw_digits(denoiser, plan)
+    out: dict[str, Any] = {"n": plan.n, "seconds": round(time.monotonic() - start)}
+    m = min(plan.n, len(test), len(train))
+    held_out = rng.permutation(len(test))[:m]
+    y = scale(test.images[held_out])
+    out |= recognised(judge, x, labels, y, torch.from_numpy(test.labels[held_out].astype(np.int64)))
+    real = scale(train.images[rng.permutation(len(train))[: m * min(FLOORS, len(train) // m)]])
+    out |= feature_distances(features(judge, x[:m]), features(judge, y), features(judge, real), rng)
+    out |= copies(x, y, scale(train.images))
+    if plan.fid:
+        out["inception_fid"] = {"value": inception_fid(x[:m], y), "n": m, "floor": inception_fid(real[:m], y)}
+    return out
+
+
+def draw_digits(denoiser: NetworkDenoiser, plan: Plan) -> tuple[Tensor, Tensor | None]:
+    """n digits (n, 1, 28, 28) in [-1, 1], and the labels asked for: 0 to 9 in turn, or None where the network is told nothing.
+
+    Chunk by chunk, each with a seed of its own, so that more samples begin with the same ones.
+    """
+    told = told_labels(denoiser)
+    inner: Denoiser = Guided(denoiser, plan.scale) if told and plan.scale != 1 else denoiser
+    labels, parts = torch.arange(plan.n) % 10, []
+    bar = tqdm(total=plan.n, unit="digit", desc=plan.sampler, disable=None)
+    for i in range(0, plan.n, CHUNK):
+        rng = torch.Generator().manual_seed(1_000_003 * plan.seed + i)
+        x = torch.randn((min(CHUNK, plan.n - i), 1, 28, 28), generator=rng)
+        for step in path(Clipped(inner), x, plan, rng, label(labels[i : i + len(x)]) if told else None):
+            x = step.x_t
+        parts.append(x)
+        bar.update(len(x))
+    bar.close()
+    return torch.cat(parts), labels if told else None
+
+
+def path(denoiser: Denoiser, x: Tensor, plan: Plan, rng: torch.Generator, cond: Condition | None = None) -> Iterator[Step]:
+    """The named sampler from x_T on. Heun's method calls the network twice a step but for the last, so it takes half as many steps."""
+    if plan.sampler == "heun":
+        return heun(denoiser, x, denoiser.schedule.times((plan.steps + 1) // 2), cond)
+    times = denoiser.schedule.times(plan.steps)
+    if plan.sampler == "ddpm":
+        return ddpm(denoiser, x, times, normal(rng), cond)
+    return ddim(denoiser, x, times, cond=cond) if plan.sampler == "ddim" else dpm_solver(denoiser, x, times, cond)
+
+
+def recognised(judge: DigitClassifier, x: Tensor, asked: Tensor | None, y: Tensor, labels: Tensor) -> dict[str, Any]:
+    """What the judge sees: the share of clear digits, the classes and, where labels were asked for, how often it sees those.
+
+    Floors: the same of the real digits y and their labels.
+    """
+    p, q = (torch.cat([torch.softmax(judge(part), 1) for part in a.split(500)]) for a in (x, y))
+    n = len(x)
+    clear, real = ((a.amax(1) > SURE).sum().item() for a in (p, q))
+    out = {"clear": plain(share(int(clear), n, real / len(y))), "classes": torch.bincount(p.argmax(1), minlength=10).tolist()}
+    if asked is not None:
+        hits, right = int((p.argmax(1) == asked).sum()), float((q.argmax(1) == labels).float().mean())
+        out["label_accuracy"] = plain(share(hits, n, right))
+    return out
+
+
+def features(judge: DigitClassifier, x: Tensor) -> Tensor:
+    """The judge's 128 numbers for each picture, (n, 128)."""
+    return torch.cat([judge.features(part) for part in x.split(500)])
+
+
+def feature_distances(x: Tensor, y: Tensor, real: Tensor, rng: np.random.Generator) -> dict[str, Any]:
+    """Four distances of features: not FID and KID, which are of Inception's features, and comparable only under one judge."""
+    both = precision_recall(x, y, real)
+    frechet, kernel = (f(x, y, real, rng) for f in (frechet_distance, kernel_distance))
+    found = {"frechet": frechet, "kernel": kernel, "precision": both.precision, "recall": both.recall}
+    return {name: plain(m) for name, m in found.items()}
+
+
+def copies(x: Tensor, held_out: Tensor, train: Tensor) -> dict[str, Any]:
+    """Nearest training digits by pixels: the share of samples nearer than all but 1 % of test digits are, and median distances."""
+    found = memorised(x.flatten(1), held_out.flatten(1), train.flatten(1))
+    middle = {"samples": sig(np.median(found.distance)), "test": sig(np.median(found.held_out))}
+    return {"near_copies": plain(found.closer), "distance_to_train": middle}
+
+
+def plain(m: Measured) -> dict[str, Any]:
+    """A Measured as plain values of five digits."""
+    return {"value": sig(m.value), "n": m.n, "floor": sig(m.floor), "interval_95": [sig(m.low), sig(m.high)]}
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Results kept in weights, with new ones put in: what was measured of other samplers, or not measured again, stays."""
+    samples = {**old.get("samples", {}), **new.get("samples", {})}
+    return {**old, **new, **({"samples": samples} if samples else {})}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result for the eye: one line a number, with its interval, its floor and its n."""
+    lines = [f"{split}: {{}}, {{:,}} digits".format(*result["data"][split]) for split in ("train", "test")]
+    if not result["data"].get("trained_on_these", True):
+        lines.append("these weights were trained on other digits: they may know these test digits, and may copy digits not looked at")
+    form = "{:<24}{:>10}  {:<24}{:>12}{:>8}"
+    for name, found in result.get("samples", {}).items():
+        lines += ["", f"{name}: {found['n']} samples, {found['seconds']} s", form.format("", "value", "95% interval", "real digits", "n")]
+        for key, m in found.items():
+            if isinstance(m, dict) and "value" in m:
+                interval = "{} to {}".format(*m["interval_95"]) if "interval_95" in m else ""
+                lines.append(form.format(key, m["value"], interval, m["floor"], m["n"]))
+        lines.append(f"classes 0 to 9: {', '.join(map(str, found['classes']))}")
+        lines.append("median distance to the nearest training digit: samples {samples}, test {test}".format(**found["distance_to_train"]))
+    for name, found in result.get("restoration", {}).items():
+        lines += ["", f"{name}: {found['n']} test digits", form.format("", "value", "95% interval", "right", "n")]
+        for key, m in found.items():
+            if isinstance(m, dict):
+                lines.append(form.format(key, m["value"], "{} to {}".format(*m["interval_95"]), m.get("floor", ""), m["n"]))
+    for how, variances in result.get("bits_per_dim", {}).items():
+        lines += ["", f"bits/dim, {how}"]
+        for variance, m in variances.items():
+            lines.append(form.format(variance, m["value"], "{} to {}".format(*m["interval_95"]), "", m["n"]))
+            lines.append("  " + ", ".join(f"{k} {v}" for k, v in m.items() if k not in ("value", "interval_95", "n")))
+    return "\n".join(lines)
+
+
+def _guided(plan: Plan) -> str:
+    return "" if plan.scale == 1 else f" scale {plan.scale:g}"
