@@ -106,9 +106,10 @@ def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Pa
 
 
 def save_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) -> None:
-    """Write all that resuming needs: step, weights, average, optimiser, and the recipe to compare with."""
+    """Write all that resuming needs: step, seconds, weights, average, optimiser, times, and the recipe to compare with; on the CPU."""
     state = {
         "step": training.step,
+        "seconds": training.seconds,
         "recipe": json.dumps(recipe, sort_keys=True),
         "network": training.network.state_dict(),
         "ema": training.average.state_dict(),
@@ -116,19 +117,24 @@ def save_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
         "times": {} if training.times is None else training.times.state_dict(),
     }
     buffer = io.BytesIO()  # torch reports a full disk as an internal error; a plain write reports it as what it is
-    torch.save(state, buffer)
+    torch.save(_on_cpu(state), buffer)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) -> None:
-    """Continue where the file stopped. FileError if it is damaged or belongs to a run of another recipe."""
+def load_state(
+    path: str | Path, training: Training, recipe: Mapping[str, Any], renewed: Callable[[Any], Mapping[str, Any]] = lambda old: old
+) -> None:
+    """Continue where the file stopped. FileError if it is damaged or belongs to a run of another recipe.
+
+    renewed: brings a recipe that an earlier version wrote up to today's form, before the two are compared.
+    """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        step, other = int(state["step"]), state["recipe"]
+        step, other = int(state["step"]), json.loads(state["recipe"])
     except Exception as e:  # torch raises many kinds for a damaged file; all mean the same to the reader
         raise FileError(f"{path}: not a readable training state ({type(e).__name__}); delete it to start again") from e
-    if other != json.dumps(recipe, sort_keys=True):
+    if json.dumps(renewed(other), sort_keys=True) != json.dumps(recipe, sort_keys=True):
         raise FileError(f"{path}: belongs to a run with other settings; give another --out, or delete it to start again")
     if training.times is not None:
         try:
@@ -138,7 +144,16 @@ def load_state(path: str | Path, training: Training, recipe: Mapping[str, Any]) 
     fill(training.network, state["network"], path)
     fill(training.average, state["ema"], path)
     training.optimizer.load_state_dict(state["optimizer"])
-    training.step = step
+    training.step, training.seconds = step, float(state.get("seconds", 0.0))  # older states did not count them
+
+
+def _on_cpu(value: Any) -> Any:
+    """The same tensors, dictionaries and lists, on the CPU."""
+    if isinstance(value, dict):
+        return {k: _on_cpu(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(v) for v in value]
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""The command line: minidiff verify | tour | train | sample | data | lab."""
+"""The command line: minidiff verify | tour | train | sample | evaluate | data | lab."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minidiff import Clipped, Denoiser, Guided, __version__, ddim, ddpm
+
+if TYPE_CHECKING:
+    from minidiff.run.jobs import Job
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,11 +50,12 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", default="out", metavar="DIR", help="folder of the report (default: out)")
     c.set_defaults(command=tour)
 
-    c = commands.add_parser("train", help="train a recipe; goes on by itself where it was stopped")
+    c = commands.add_parser("train", help="train a recipe; goes on by itself where it was stopped; torchrun -m minidiff.run.cli train ...")
     c.add_argument("recipe", metavar="RECIPE", help="such as mnist-ddpm; an unknown name lists all")
     c.add_argument("--out", metavar="DIR", help="folder for state and weights (default: runs/RECIPE)")
     c.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="such as train.steps=500")
     c.add_argument("--data", default="auto", choices=["auto", "embedded", "full"], help="which digits (default: full if present)")
+    c.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: one GPU a process (default: cpu)")
     c.add_argument("--show", action="store_true", help="print the recipe and stop")
     c.set_defaults(command=train)
 
@@ -65,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
     c.set_defaults(command=sample)
 
+    _evaluate_options(commands)
     c = commands.add_parser("data", help="which data are at hand; fetch the full MNIST")
     c.add_argument("action", choices=["list", "fetch"])
     c.add_argument("name", nargs="?", default="mnist")
@@ -73,6 +79,22 @@ def parser() -> argparse.ArgumentParser:
     c = commands.add_parser("lab", help="open the notebooks in JupyterLab")
     c.set_defaults(command=lab)
     return p
+
+
+def _evaluate_options(commands: Any) -> None:
+    c = commands.add_parser("evaluate", help="judge weights for digits: quality of samples, bits/dim; each with n, interval and floor")
+    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
+    c.add_argument("-n", type=int, default=500, help="how many samples (default: 500; 0: none)")
+    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
+    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
+    c.add_argument("--scale", type=float, default=1.0, help="of guidance, for weights that are told labels (default: 1, none)")
+    c.add_argument("--bound", type=int, default=16, metavar="N", help="bits/dim of N test digits, every t (default: 16; 0: none)")
+    c.add_argument("--stratified", type=int, default=256, metavar="N", help="bits/dim of N, a few t each (default: 256; 0: none)")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    c.add_argument("--save", action="store_true", help="write the numbers into the weights' metadata")
+    c.add_argument("--fid", action="store_true", help="the Inception FID too; needs minidiff[fid], and downloads Inception's weights")
+    c.set_defaults(command=evaluate)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -95,34 +117,43 @@ def tour(args: argparse.Namespace) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, with progress, from where the folder's state stands."""
-    from tqdm import tqdm
-
+    """Train, from where the folder's state stands; under torchrun together with the other processes."""
+    from minidiff.learn import distributed
     from minidiff.run import jobs, recipes
 
     recipe = recipes.override(recipes.find(args.recipe), args.settings)
     if args.show:
         print(json.dumps(recipe.to_dict(), indent=2))
         return 0
-    folder = Path(args.out or f"runs/{recipe.name}")
-    job = jobs.prepare(recipe, args.data)
+    with distributed.processes(args.device) as device:
+        return _train(jobs.prepare(recipe, args.data, device), Path(args.out or f"runs/{recipe.name}"), distributed.rank() == 0)
+
+
+def _train(job: Job, folder: Path, speaks: bool) -> int:
+    """Train with progress, and say where things are, in the one process that speaks."""
+    from tqdm import tqdm
+
+    from minidiff.run import jobs
+
+    name, total = job.recipe.name, job.recipe.train.steps
+    say = print if speaks else lambda *_, **__: None
     if job.resume(folder / "state.pt"):
-        print(f"going on from step {job.training.step} of {recipe.train.steps} ({folder}/state.pt)")
+        say(f"going on from step {job.training.step} of {total} ({folder}/state.pt)")
     loss = None
-    bar = tqdm(total=recipe.train.steps, initial=job.training.step, unit="step", disable=None)
+    bar = tqdm(total=total, initial=job.training.step, unit="step", disable=None if speaks else True)
     try:
         for step in jobs.run(job, folder):
             loss = step.loss if loss is None else 0.98 * loss + 0.02 * step.loss
             bar.update()
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             if bar.disable and step.step % 500 == 0:
-                print(f"step {step.step} of {recipe.train.steps}, loss {loss:.4f}", flush=True)
+                say(f"step {step.step} of {total}, loss {loss:.4f}", flush=True)
     except KeyboardInterrupt:
-        print(f"\nstopped after step {job.training.step}; the same command goes on from there ({folder}/state.pt)", file=sys.stderr)
+        say(f"\nstopped after step {job.training.step}; the same command goes on from there ({folder}/state.pt)", file=sys.stderr)
         return 130
     finally:
         bar.close()
-    print(f"done: {folder / recipe.name}.safetensors")
+    say(f"done: {folder / name}.safetensors")
     return 0
 
 
@@ -153,6 +184,28 @@ def sample(args: argparse.Namespace) -> int:
     out = Path(args.out or ("samples.png" if len(shape) == 3 else "samples.csv"))
     pictures.write(out, x)
     print(f"wrote {args.n} samples to {out}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Judge a denoiser of digits, print the table, and keep the numbers where asked."""
+    from minidiff.learn import load, read_metadata, save
+    from minidiff.learn.checkpoint import replacing
+    from minidiff.run import build, load_classifier, mnist, weights_path
+    from minidiff.run import evaluate as judging
+
+    path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
+    plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
+    denoiser, metadata = load(path, build), read_metadata(path)
+    train, test = mnist("train"), mnist("test")
+    result = judging.evaluate(denoiser, load_classifier(), train, test, plan)
+    result["data"]["trained_on_these"] = metadata.get("data_sha256") == train.checksum
+    print(judging.table(result))
+    if args.json:
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if args.save:
+        save(path, denoiser.network, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
     return 0
 
 

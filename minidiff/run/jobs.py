@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import platform
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,16 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidiff.learn.checkpoint import fill, load, load_state, read, save, save_state
+from minidiff import __version__
+from minidiff.learn import distributed
+from minidiff.learn.checkpoint import FileError, fill, load, load_state, read, replacing, save, save_state
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.loss import hybrid_loss, simple_loss
 from minidiff.learn.times import LossAwareTimes
-from minidiff.learn.train import Batch, Training, TrainStep, descend, fit
+from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, uninterrupted
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.run.conditions import CONDITIONS
 from minidiff.run.data import data_dir, mnist, scale
 from minidiff.run.recipes import Recipe, build, checked, from_dict, make_network
 from minidiff.toy import TOYS
+
+COLUMNS = ("step", "loss", "lr", "grad_norm", "seconds", "images_seen")
 
 
 @dataclass
@@ -40,21 +49,26 @@ class Job:
     settings: dict[str, Any]
 
     def steps(self) -> Iterator[TrainStep]:
-        """Train from training.step to the end, one TrainStep at a time."""
+        """Train from training.step to the end, one TrainStep at a time; the seconds, also the caller's, are counted in training.seconds."""
         if isinstance(self.training.model, NetworkDenoiser):
-            return fit(self.training, self.batch, {"simple": simple_loss, "hybrid": hybrid_loss}[self.recipe.train.loss])
-        return descend(self.training, self._classify)
+            steps = fit(self.training, self.batch, {"simple": simple_loss, "hybrid": hybrid_loss}[self.recipe.train.loss])
+        else:
+            steps = descend(self.training, self._classify)
+        begun = time.monotonic() - self.training.seconds
+        for step in steps:
+            self.training.seconds = time.monotonic() - begun
+            yield step
 
     def _classify(self, rng: torch.Generator) -> Tensor:
-        x, labels = self.batch(rng)
+        x, labels = (part.to(self.training.device) for part in self.batch(rng))
         shift = torch.randint(-2, 3, (2,), generator=rng).tolist()  # a digit moved by two pixels is still that digit
-        return F.cross_entropy(self.training.network(torch.roll(x, shift, (2, 3))), labels)
+        return F.cross_entropy(self.training.working()(torch.roll(x, shift, (2, 3))), labels)
 
     def resume(self, path: Path) -> bool:
         """Take up the training state at path, if there is one; FileError if it belongs to other settings."""
         if not path.exists():
             return False
-        load_state(path, self.training, self.settings)
+        load_state(path, self.training, self.settings, _renewed)
         return True
 
     def save_state(self, path: Path) -> None:
@@ -63,19 +77,49 @@ class Job:
 
     def publish(self, path: Path, **results: Any) -> None:
         """Write the averaged weights with all that says how they came about."""
-        done = {"steps": self.training.step, "images_seen": self.training.step * self.recipe.train.batch}
-        made = {"torch": torch.__version__, "machine": f"{platform.machine()}, {torch.get_num_threads()} thread(s), cpu"}
-        save(path, self.training.average, {**self.settings, **done, **made, **results})
+        t = self.training
+        done = {"steps": t.step, "images_seen": t.step * self.recipe.train.batch, "seconds": round(t.seconds, 3)}
+        save(path, t.average, {**self.settings, **done, **made_with(t.device), **results})
 
 
-def prepare(recipe: Recipe, source: str = "auto") -> Job:
-    """The job of a recipe, with fresh weights. source: which digits, see `minidiff.run.mnist`."""
+def _renewed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as an earlier version wrote them, with what has been added since at its default."""
+    return {**settings, "recipe": from_dict(settings["recipe"]).to_dict()}
+
+
+def made_with(device: torch.device) -> dict[str, Any]:
+    """Where and with what weights are made: versions, machine, device, and the commit if the package lies in a git checkout."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    threads = torch.get_num_threads()
+    made = {"minidiff": __version__, "torch": torch.__version__, "machine": f"{platform.machine()}, {threads} thread(s), {name}"}
+    commit = _commit()
+    return {**made, "device": name, "threads": threads, "processes": distributed.size(), **({"commit": commit} if commit else {})}
+
+
+def _commit() -> str:
+    """The commit of the checkout that holds this very file, with "-dirty" if something in it was changed; "" if there is none."""
+    here = Path(__file__).resolve()
+    try:
+        # an environment inside somebody's checkout holds us too, but not as one of its files
+        for question in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]):
+            answer = subprocess.run(["git", *question], cwd=here.parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer
+
+
+def prepare(recipe: Recipe, source: str = "auto", device: str = "cpu") -> Job:
+    """The job of a recipe, with fresh weights. source: which digits, see `minidiff.run.mnist`. device: where torch shall compute."""
     batch, checksum = batches(recipe, source)
     t = recipe.train
     model = make_network(recipe) if recipe.network.type == "classifier" else build(recipe)
+    (model.network if isinstance(model, NetworkDenoiser) else model).to(device)
     choice = checked("train.times", t.times, ("uniform", "aware"))
+    checked("train.precision", t.precision, ("float32", "bfloat16"))
     times = LossAwareTimes(recipe.noise.T, uniform=0.1) if choice == "aware" else None
-    training = Training(model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times)
+    training = Training(
+        model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times, accumulate=t.accumulate, precision=t.precision, compile=t.compile
+    )
     return Job(recipe, training, batch, {"recipe": recipe.to_dict(), "data_sha256": checksum})
 
 
@@ -113,20 +157,55 @@ def run(job: Job, folder: Path) -> Iterator[TrainStep]:
     """Train a job with its state kept at folder/state.pt every train.save_every steps and, in any case, when it stops.
 
     Ctrl-C, an error or the caller's `break` all leave the last finished step on disk; so does a kill, up to save_every
-    steps. At the end the weights are published as folder/NAME.safetensors.
+    steps. Each step is a row of folder/log.csv (see `step_log`). At the end the weights are published as folder/NAME.safetensors.
+    Under torchrun the first process writes. Checked by tests/test_training_cli.py and tests/test_distributed.py.
     """
-    state, start = folder / "state.pt", time.monotonic()
-    saved = job.training.step
+    training, writes = job.training, distributed.rank() == 0
+    identity = hashlib.sha256(json.dumps(job.settings, sort_keys=True).encode()).hexdigest()
+    distributed.check_agreement("recipe and data", int(identity[:12], 16))
+    distributed.check_agreement("the step to go on from", training.step)
+    state, saved = folder / "state.pt", training.step
+    steps = job.steps()
     try:
-        for step in job.steps():
-            if step.step % job.recipe.train.save_every == 0:
-                job.save_state(state)
-                saved = step.step
-            yield step
+        with step_log(folder / "log.csv", training.step) if writes else nullcontext(lambda row: None) as log:
+            while training.step < training.steps:
+                with uninterrupted():  # a step, its row and its file belong together
+                    step = next(steps)
+                    seen = step.step * job.recipe.train.batch
+                    log((step.step, step.loss, step.lr, step.grad_norm, round(training.seconds, 3), seen))
+                    if writes and step.step % job.recipe.train.save_every == 0:
+                        job.save_state(state)
+                        saved = step.step
+                yield step
     finally:
-        if job.training.step > saved:
-            job.save_state(state)
-    job.publish(folder / f"{job.recipe.name}.safetensors", seconds_of_last_run=round(time.monotonic() - start, 1))
+        if writes and training.step > saved:
+            with uninterrupted():
+                job.save_state(state)
+    if writes:
+        job.publish(folder / f"{job.recipe.name}.safetensors")
+
+
+@contextmanager
+def step_log(path: Path, step: int) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+    """A function that appends one row to the CSV file at path and flushes it. FileError if it cannot be written.
+
+    Columns: step, loss (per feature), lr, grad_norm (before it is cut), seconds (of training, over all runs), images_seen. Rows after
+    `step`, of a run that was killed and makes those steps again, are dropped first.
+    """
+    old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    rows = [row for row in csv.reader(old) if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as f:
+        csv.writer(f, lineterminator="\n").writerows([COLUMNS, *rows])
+    with path.open("ab", buffering=0) as raw:
+        writer = csv.writer(SimpleNamespace(write=lambda text: raw.write(text.encode())), lineterminator="\n")
+
+        def log(row: tuple[Any, ...]) -> None:
+            try:
+                writer.writerow(row)
+            except OSError as e:
+                raise FileError(f"cannot write {path}: {e.strerror}; the same command goes on from the last state saved") from e
+
+        yield log
 
 
 def weights_path(name: str) -> Path:

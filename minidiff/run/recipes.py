@@ -51,7 +51,8 @@ class Train:
     """How long and how: see minidiff.learn.Training. save_every: steps between two training states on disk.
 
     loss: "simple", or "hybrid" for a network that learns its variance too. times: "uniform", or "aware" (LossAwareTimes).
-    drop: the share of training examples whose condition is emptied, for classifier-free guidance.
+    drop: the share of training examples whose condition is emptied, for classifier-free guidance. accumulate: the batch in so many
+    parts, one after the other. precision: "float32", or "bfloat16" (torch's autocast; for GPUs). compile: torch.compile the network.
     """
 
     steps: int = 16_000
@@ -64,6 +65,9 @@ class Train:
     ema: float = 0.999
     seed: int = 0
     save_every: int = 250
+    accumulate: int = 1
+    precision: str = "float32"
+    compile: bool = False
 
 
 @dataclass(frozen=True)
