@@ -11,7 +11,7 @@ from torch import nn
 
 from minidiff import Prediction, Schedule, from_output
 from minidiff.learn import Condition, FileError, NetworkDenoiser, Training, descend, fit, load, load_state, save, save_state, simple_loss
-from minidiff.learn.checkpoint import read, replacing
+from minidiff.learn.checkpoint import fill, read, replacing
 from minidiff.learn.train import ema_update, step_generator
 from minidiff.nn import MLP
 
@@ -232,6 +232,22 @@ def test_weights_and_metadata_come_back(weights):
     assert metadata == {"recipe": {"width": 8}, "steps": 7}
     denoiser = load(weights, build)
     assert not denoiser.network.training and not any(p.requires_grad for p in denoiser.network.parameters())
+
+
+def test_half_precision_rounds_each_weight_and_comes_back_as_float32(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(50, 40), torch.nn.BatchNorm1d(40))  # the batch norm counts with an integer
+    save(tmp_path / "w.safetensors", net, {"a": 1}, torch.float16)
+    tensors, metadata = read(tmp_path / "w.safetensors")
+    assert metadata == {"a": 1} and tensors["0.weight"].dtype == torch.float16 and tensors["1.num_batches_tracked"].dtype == torch.int64
+    back = torch.nn.Sequential(torch.nn.Linear(50, 40), torch.nn.BatchNorm1d(40))
+    fill(back, tensors, "w")
+    for a, b in zip(net.parameters(), back.parameters(), strict=True):
+        assert b.dtype == torch.float32 and ((a - b).abs() <= 2**-11 * a.abs() + 2**-25).all()
+    save(tmp_path / "again.safetensors", tensors, metadata)  # tensors as they are: nothing is rounded twice
+    assert all(torch.equal(v, tensors[k]) and v.dtype == tensors[k].dtype for k, v in read(tmp_path / "again.safetensors")[0].items())
+    net[0].weight.data[0, 0] = 1e6
+    with pytest.raises(ValueError, match="weight '0.weight' is too large for torch.float16"):
+        save(tmp_path / "w.safetensors", net, {}, torch.float16)
 
 
 @pytest.mark.parametrize(

@@ -189,14 +189,14 @@ def sample(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Judge a denoiser of digits, print the table, and keep the numbers where asked."""
-    from minidiff.learn import load, read_metadata, save
-    from minidiff.learn.checkpoint import replacing
+    from minidiff.learn import load, save
+    from minidiff.learn.checkpoint import read, replacing
     from minidiff.run import build, load_classifier, mnist, weights_path
     from minidiff.run import evaluate as judging
 
     path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
-    denoiser, metadata = load(path, build), read_metadata(path)
+    denoiser, (tensors, metadata) = load(path, build), read(path)
     train, test = mnist("train"), mnist("test")
     result = judging.evaluate(denoiser, load_classifier(), train, test, plan)
     result["data"]["trained_on_these"] = metadata.get("data_sha256") == train.checksum
@@ -205,7 +205,7 @@ def evaluate(args: argparse.Namespace) -> int:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if args.save:
-        save(path, denoiser.network, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
+        save(path, tensors, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
     return 0
 
 
