@@ -286,3 +286,4 @@ def test_a_gpu_that_is_not_there_is_one_line():
 
 if __name__ == "__main__":
     worker(Path(sys.argv[1]))
+    distributed.leave()

@@ -126,7 +126,9 @@ def train(args: argparse.Namespace) -> int:
         print(json.dumps(recipe.to_dict(), indent=2))
         return 0
     with distributed.processes(args.device) as device:
-        return _train(jobs.prepare(recipe, args.data, device), Path(args.out or f"runs/{recipe.name}"), distributed.rank() == 0)
+        status = _train(jobs.prepare(recipe, args.data, device), Path(args.out or f"runs/{recipe.name}"), distributed.rank() == 0)
+    distributed.leave(status)
+    return status
 
 
 def _train(job: Job, folder: Path, speaks: bool) -> int:
