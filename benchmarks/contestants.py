@@ -115,7 +115,10 @@ def diffusers_course(recipe: Recipe, source: str) -> Contestant:
 
 
 def diffusers_unet(seed: int) -> nn.Module:
-    """The U-Net of that course, units 1 and 2, for digits of 28 x 28: no padding is needed."""
+    """The U-Net of that course, units 1 and 2, for digits of 28 x 28: no padding is needed.
+
+    Its memory stays contiguous: on the machine of BENCHMARKS.md channels-last makes this one slower.
+    """
     from diffusers import UNet2DModel
 
     with torch.random.fork_rng():

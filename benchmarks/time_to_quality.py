@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from contestants import CONTESTANTS, Contestant
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from measure import publish, table
 
 from minidiff.learn import NetworkDenoiser, simple_loss
@@ -139,14 +141,14 @@ def results_of(runs: dict[str, Run], args: argparse.Namespace) -> Iterator[dict[
 def quality_table(rows: list[dict[str, Any]]) -> str:
     """One line a contestant, budget and sampler."""
     head = ["budget, s", "contestant", "sampler", "steps", "digits seen"]
-    head += ["Frechet distance", "95 %", "floor", "share above 0.9", "loss at t = 100"]
+    head += ["Frechet distance", "95 %", "floor", "precision", "recall", "share above 0.9", "loss at t = 100"]
     body = []
     for r in sorted(rows, key=lambda r: (r["budget"], r["sampler"])):
         f, loss = r["frechet"], next(row["loss"] for row in r["loss_by_t"] if row["t"] == 100)
         low, high = f["interval_95"]
         did = [f"{r['budget']:g}", r["contestant"], r["sampler"], r["steps"], f"{r['digits']:,}"]
-        found = [f"{f['value']:.3g}", f"{low:.3g} to {high:.3g}", f"{f['floor']:.3g}", f"{r['clear']['value']:.3f}", f"{loss:.4f}"]
-        body.append(did + found)
+        shares = [f"{r[name]['value']:.2f}" for name in ("precision", "recall", "clear")]
+        body.append([*did, f"{f['value']:.3g}", f"{low:.3g} to {high:.3g}", f"{f['floor']:.3g}", *shares, f"{loss:.4f}"])
     return table(head, body)
 
 
@@ -166,6 +168,9 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
     left.axhline(np.mean([r["frechet"]["floor"] for r in rows]), color="grey", ls=":", label="real against real")
     left.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel=f"Frechet distance (judge's features), {sampler}")
     right.set(yscale="log", xlabel="half log SNR", ylabel="loss per pixel, test digits", title=f"after {longest:g} s")
+    budgets = sorted({r["budget"] for r in rows})
+    left.set_xticks(budgets, [f"{b:g}" for b in budgets])
+    left.xaxis.set_minor_formatter(NullFormatter())
     left.legend(fontsize=8)
     fig.savefig(path, dpi=150)
 
@@ -186,7 +191,10 @@ def parsed() -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=Path("out/time_to_quality"))
-    return p.parse_args()
+    args = p.parse_args()
+    if args.only != ["minidiff"] and find_spec("diffusers") is None:
+        p.error("the other contestants need diffusers: pip install 'minidiff[bench]', or --only minidiff")
+    return args
 
 
 def main() -> None:
