@@ -1,7 +1,10 @@
 """Losses, training, averages and checkpoints, against closed forms and slow obvious loops."""
 
 import math
+import signal
+import threading
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,8 +15,9 @@ from torch import nn
 from minidiff import Prediction, Schedule, from_output
 from minidiff.learn import Condition, FileError, NetworkDenoiser, Training, descend, fit, load, load_state, save, save_state, simple_loss
 from minidiff.learn.checkpoint import fill, read, replacing
-from minidiff.learn.train import ema_update, step_generator
-from minidiff.nn import MLP
+from minidiff.learn.times import LossAwareTimes
+from minidiff.learn.train import ema_update, step_generator, uninterrupted
+from minidiff.nn import MLP, UNet
 
 
 class Told(nn.Module):
@@ -211,6 +215,148 @@ def test_fit_is_for_denoisers_and_descend_for_the_rest():
     target = torch.tensor([[2.0]])
     values = [s.loss for s in descend(training, lambda rng: ((training.network(torch.ones(1, 1)) - target) ** 2).mean())]
     assert values[-1] < 0.05 * values[0]
+
+
+# -- a batch in parts, Ctrl-C, precision ---------------------------------------------------------------------------------
+
+
+def same(a, b):
+    nets = [(a.network, b.network), (a.average, b.average)]
+    return all(torch.equal(x, y) for m, n in nets for x, y in zip(m.state_dict().values(), n.state_dict().values(), strict=True))
+
+
+def told_training(accumulate, times=None):
+    """A U-Net in float64 that is told a label and a picture, so that a condition out of step with its picture would show."""
+    torch.manual_seed(0)
+    net = UNet(1, 1, (8, 16), 1, (False, True), 2, vector_dim=3, image_channels=1)
+    denoiser = NetworkDenoiser(net.double(), Schedule.linear(4, 1e-2, 0.3))
+    return Training(denoiser, steps=8, lr=1e-2, warmup=2, seed=3, accumulate=accumulate, times=times)
+
+
+def told_batch(rng):
+    x = torch.randn((7, 1, 8, 8), generator=rng, dtype=torch.float64)
+    label = torch.nn.functional.one_hot(torch.randint(0, 3, (7,), generator=rng), 3).double()
+    return x + label.argmax(1).reshape(7, 1, 1, 1), Condition(vector=label, image=0.5 * x).drop(torch.rand(7, generator=rng) < 0.3)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 7])
+@pytest.mark.parametrize("aware", [False, True])
+def test_a_batch_in_parts_makes_the_steps_of_the_whole(accumulate, aware):
+    """In float64: sums in another order differ by 1e-16, parts that are too many, too few or of the wrong weight by 1e-4 and more."""
+    whole, parts = (told_training(n, LossAwareTimes(4, history=2) if aware else None) for n in (1, accumulate))
+    a, b = ([(s.loss, s.grad_norm) for s in fit(run, told_batch)] for run in (whole, parts))
+    np.testing.assert_allclose(a, b, rtol=1e-9)
+    for one, other in ((whole.network, parts.network), (whole.average, parts.average)):
+        for x, y in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(x, y, rtol=0, atol=1e-9)
+    if aware:
+        assert (whole.times.seen > 2).all() and torch.equal(whole.times.seen, parts.times.seen)
+        torch.testing.assert_close(whole.times.losses, parts.times.losses, rtol=1e-9, atol=0)
+
+
+def test_a_part_is_all_that_the_network_sees_at_once():
+    seen = []
+    run = small_training(steps=1, accumulate=5)
+    run.network.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    next(fit(run, batch))
+    assert seen == [6, 6, 7, 6, 7]  # 32 rows, cut at the integer parts of 32 i / 5
+
+
+def test_a_batch_smaller_than_its_parts_and_a_batch_norm_are_refused():
+    with pytest.raises(ValueError, match="a batch of 32 is too small for 1 .* train.accumulate = 33"):
+        next(fit(small_training(accumulate=33), batch))
+    run = Training(nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), steps=2, accumulate=2)
+    with pytest.raises(ValueError, match="batch normalisation looks at the whole batch"):
+        next(descend(run, lambda rng: iter([run.network(torch.ones(2, 1)).sum()] * 2)))
+
+
+@pytest.mark.parametrize("moment", ["before the update", "in the update", "after the update", "in what the times learn"])
+def test_ctrl_c_leaves_a_step_undone_or_whole(moment, tmp_path):
+    """A real SIGINT at the worst moments of step 4: what is saved then goes on to the weights of the uninterrupted run, bit for bit."""
+
+    class Times(LossAwareTimes):
+        def update(self, t, losses):
+            super().update(t, losses)
+            ctrl_c("in what the times learn")
+
+    def ctrl_c(now, *_):
+        if now == moment and run.step == (4 if now == "in what the times learn" else 3) and not heard:
+            heard.append(now)
+            signal.raise_signal(signal.SIGINT)
+
+    heard, whole = [], small_training(times=LossAwareTimes(20, history=1))
+    list(fit(whole, batch))
+    run = small_training(times=Times(20, history=1))
+    next(run.network.parameters()).register_hook(partial(ctrl_c, "before the update"))
+    run.optimizer.register_step_pre_hook(partial(ctrl_c, "in the update"))
+    run.optimizer.register_step_post_hook(partial(ctrl_c, "after the update"))
+    with pytest.raises(KeyboardInterrupt):
+        list(fit(run, batch))
+    assert heard == [moment] and run.step == (3 if moment == "before the update" else 4)
+    save_state(tmp_path / "s.pt", run, {"r": 1})
+    second = small_training(times=LossAwareTimes(20, history=1))
+    load_state(tmp_path / "s.pt", second, {"r": 1})
+    list(fit(second, batch))
+    assert same(second, whole) and torch.equal(second.times.losses, whole.times.losses)
+
+
+def test_ctrl_c_waits_for_the_end_of_the_outermost_block():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("inner")
+        done.append("outer")
+    assert done == ["inner", "outer"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_training_in_another_thread_leaves_signals_alone():
+    run = small_training()
+    thread = threading.Thread(target=lambda: list(fit(run, batch)))
+    thread.start()
+    thread.join()
+    assert run.step == 8
+
+
+def test_bfloat16_is_for_the_network_alone():
+    dtypes = {}
+
+    def loss(denoiser, x_0, t, eps, cond):
+        dtypes["loss"] = simple_loss(denoiser, x_0, t, eps, cond)
+        return dtypes["loss"]
+
+    plain, half = small_training(steps=5), small_training(steps=5, precision="bfloat16")
+    half.network.register_forward_hook(lambda module, args, out: dtypes.update(network=out))
+    a, b = [s.loss for s in fit(plain, batch)], [s.loss for s in fit(half, batch, loss)]
+    assert dtypes["network"].dtype == torch.bfloat16 and dtypes["loss"].dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in [*half.network.parameters(), *half.average.parameters()])
+    assert a != b
+    np.testing.assert_allclose(a, b, rtol=0.05)  # bfloat16 keeps 8 bits: 0.4% of a number
+    assert half.network.state_dict().keys() == plain.network.state_dict().keys()  # what is saved knows nothing of it
+
+
+def test_a_compiled_network_trains_the_same_weights(monkeypatch):
+    """torch's tracing with its plain back end, which needs no C compiler on the machine that runs this."""
+    asked = []
+
+    def traced(module):
+        asked.append(module)
+        return compile_(module, backend="aot_eager")
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    plain, run = small_training(steps=3), small_training(steps=3, compile=True)
+    list(fit(plain, batch)), list(fit(run, batch))
+    assert asked == [run.network] and run.called is not run.network
+    for a, b in zip(plain.network.parameters(), run.network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    assert run.network.state_dict().keys() == plain.network.state_dict().keys()
+
+
+@pytest.mark.parametrize("wrong", [{"accumulate": 0}, {"precision": "float16"}])
+def test_a_training_refuses_values_out_of_range(wrong):
+    with pytest.raises(ValueError, match=f'{next(iter(wrong))} (>= 1|must be "float32" or "bfloat16")'):
+        small_training(**wrong)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------------
