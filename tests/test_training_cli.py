@@ -105,9 +105,18 @@ def test_the_log_says_what_the_steps_said(tmp_path):
     assert [tuple(float(x) for x in row) for row in rows(tmp_path)] == said
 
 
+def test_ctrl_c_between_a_step_and_its_row_waits_for_the_row(tmp_path):
+    """A real SIGINT when the weights of step 4 are new: the state of step 4 is kept, and so is its row."""
+    job = prepare(override(RECIPES["toy-ring"], ["train.batch=5", "train.steps=6"]))
+    job.training.optimizer.register_step_post_hook(lambda *_: signal.raise_signal(signal.SIGINT) if job.training.step == 3 else None)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(job, tmp_path))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 4 and [row[0] for row in rows(tmp_path)] == ["1", "2", "3", "4"]
+
+
 def test_rows_of_steps_that_are_made_again_are_dropped_and_so_is_half_a_row(tmp_path):
     path = tmp_path / "log.csv"
-    path.write_text(",".join(COLUMNS) + "\n1,.5,.1,2.0,0.1,8\n2,.4,.1,2.0,0.2,16\n3,.3,.1,2.0,0.3,24\n4,.2,.1")
+    path.write_text(",".join(COLUMNS) + "\n1,.5,.1,2.0,0.1,8\n2,.4,.1,2.0,0.2,16\n3,.3,.1,2.0,0.3,24\n1")  # the beginning of 12,...
     with step_log(path, 2) as log:
         assert path.read_text().endswith("2,.4,.1,2.0,0.2,16\n")
         log((3, 0.25, 0.1, 1.0, 0.5, 24))
@@ -162,6 +171,7 @@ def test_the_commit_is_that_of_the_checkout_that_holds_the_package(tmp_path, mon
         pytest.skip("needs git")
     (tmp_path / "jobs.py").write_text("")
     monkeypatch.setattr(jobs, "__file__", str(tmp_path / "jobs.py"))
+    git(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "somebody's", "--allow-empty"])
     assert "commit" not in jobs.made_with(torch.device("cpu"))  # inside a checkout, as an environment may be, but not of it
     git(["git", "add", "jobs.py"])
     git(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"])
