@@ -20,8 +20,9 @@ from minidiff.run import cli, load_classifier, mnist, scale, weights_path
 from minidiff.run.bits import Replayed, bits, in_chunks, learns_variance, summary, term_by_term
 from minidiff.run.conditions import label
 from minidiff.run.data import Digits
-from minidiff.run.evaluate import SAMPLERS, Plan, copies, draw_digits, evaluate, feature_distances, judge_samples, merged, recognised, table
+from minidiff.run.evaluate import Plan, copies, draw_digits, evaluate, feature_distances, judge_samples, merged, recognised, table
 from minidiff.run.fid import Pictures, inception_fid
+from minidiff.run.sampling import SAMPLERS
 from tests.test_cli import one_line
 
 TRAIN, TEST = mnist("train", "embedded", quiet=True), mnist("test", "embedded", quiet=True)

@@ -18,6 +18,7 @@ from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.prediction import Denoiser, Prediction
 from minidiff.run.conditions import label
 from minidiff.run.data import Digits, scale
+from minidiff.run.records import sig
 
 Estimate = Callable[[Denoiser, Tensor, int, str, Any], dict[str, Tensor]]
 CHUNK = {"term by term": 16, "stratified": 64}  # T remembered answers to 16 digits take about 150 MB
@@ -118,8 +119,3 @@ class Replayed:
             raise ValueError("a replayed denoiser must be asked the same questions in the same order; got another x_t")
         self._next += 1
         return answer
-
-
-def sig(value: float) -> float:
-    """Five significant digits: more than any of these numbers has."""
-    return float(f"{value:.5g}")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidiff import Clipped, Denoiser, Guided, __version__, ddim, ddpm
+from minidiff import Clipped, Denoiser, Guided, __version__
 
 if TYPE_CHECKING:
     from minidiff.run.jobs import Job
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
     c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
     c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
-    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm"])
+    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
     c.add_argument("--label", type=int, metavar="DIGIT", help="which digit, of weights that know labels (default: 0 to 9 in turn)")
     c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
     c.add_argument("--seed", type=int, default=0)
@@ -163,15 +163,14 @@ def sample(args: argparse.Namespace) -> int:
     """Sample a denoiser and write what came out."""
     import torch
 
-    from minidiff.arrays import normal
     from minidiff.learn import load
-    from minidiff.run import build, pictures, weights_path
+    from minidiff.run import build, pictures
     from minidiff.run.conditions import for_samples
+    from minidiff.run.sampling import path
 
-    path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
     if args.n < 1:
         raise ValueError(f"-n must be at least 1; got {args.n}")
-    network = load(path, build)
+    network = load(_file(args.weights), build)
     shape = pictures.shape_of(network)
     cond = for_samples(network.network, args.n, args.label)
     if cond is None and args.scale != 1:
@@ -180,9 +179,7 @@ def sample(args: argparse.Namespace) -> int:
     denoiser = Clipped(guided) if len(shape) == 3 else guided
     rng = torch.Generator().manual_seed(args.seed)
     x = torch.randn((args.n, *shape), generator=rng)
-    times = denoiser.schedule.times(args.steps)
-    steps = ddpm(denoiser, x, times, normal(rng), cond) if args.sampler == "ddpm" else ddim(denoiser, x, times, cond=cond)
-    x = pictures.with_progress(steps, args.steps)
+    x = pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps)
     out = Path(args.out or ("samples.png" if len(shape) == 3 else "samples.csv"))
     pictures.write(out, x)
     print(f"wrote {args.n} samples to {out}")
@@ -193,10 +190,10 @@ def evaluate(args: argparse.Namespace) -> int:
     """Judge a denoiser of digits, print the table, and keep the numbers where asked."""
     from minidiff.learn import load, save
     from minidiff.learn.checkpoint import read, replacing
-    from minidiff.run import build, load_classifier, mnist, weights_path
+    from minidiff.run import build, load_classifier, mnist
     from minidiff.run import evaluate as judging
 
-    path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
+    path = _file(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
     denoiser, (tensors, metadata) = load(path, build), read(path)
     train, test = mnist("train"), mnist("test")
@@ -209,6 +206,13 @@ def evaluate(args: argparse.Namespace) -> int:
     if args.save:
         save(path, tensors, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
     return 0
+
+
+def _file(weights: str) -> Path:
+    """The file of weights given by its path or, if they are shipped, by their name."""
+    from minidiff.run import weights_path
+
+    return Path(weights) if weights.endswith(".safetensors") else weights_path(weights)
 
 
 def data(args: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ Real digits are drawn at random from MNIST's splits: the first half of its test 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +14,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minidiff.arrays import normal
-from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
-from minidiff.metrics import Measured, frechet_distance, kernel_distance
+from minidiff.metrics import frechet_distance, kernel_distance
 from minidiff.neighbours import memorised, precision_recall, share
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.nn.unet import UNet
 from minidiff.prediction import Denoiser
-from minidiff.run.bits import bits, sig, told_labels
+from minidiff.run.bits import bits, told_labels
 from minidiff.run.conditions import label
 from minidiff.run.data import Digits, scale
 from minidiff.run.fid import find_fidelity, inception_fid
+from minidiff.run.records import plain, sig
 from minidiff.run.restoration import judge_restoration
-from minidiff.sample import Step, ddim, ddpm, dpm_solver, heun
+from minidiff.run.sampling import SAMPLERS, path
 from minidiff.wrappers import Clipped, Guided
 
-SAMPLERS = ("ddim", "ddpm", "dpm_solver", "heun")
 CHUNK = 100  # digits sampled at once
 SURE = 0.9  # a digit is clear if the judge gives one class a probability above this
 FLOORS = 5  # the floor is a mean over up to this many sets of n training digits
@@ -120,22 +117,12 @@ def draw_digits(denoiser: NetworkDenoiser, plan: Plan) -> tuple[Tensor, Tensor |
     for i in range(0, plan.n, CHUNK):
         rng = torch.Generator().manual_seed(1_000_003 * plan.seed + i)
         x = torch.randn((min(CHUNK, plan.n - i), 1, 28, 28), generator=rng)
-        for step in path(Clipped(inner), x, plan, rng, label(labels[i : i + len(x)]) if told else None):
+        for step in path(Clipped(inner), x, plan.sampler, plan.steps, rng, label(labels[i : i + len(x)]) if told else None):
             x = step.x_t
         parts.append(x)
         bar.update(len(x))
     bar.close()
     return torch.cat(parts), labels if told else None
-
-
-def path(denoiser: Denoiser, x: Tensor, plan: Plan, rng: torch.Generator, cond: Condition | None = None) -> Iterator[Step]:
-    """The named sampler from x_T on. Heun's method calls the network twice a step but for the last, so it takes half as many steps."""
-    if plan.sampler == "heun":
-        return heun(denoiser, x, denoiser.schedule.times((plan.steps + 1) // 2), cond)
-    times = denoiser.schedule.times(plan.steps)
-    if plan.sampler == "ddpm":
-        return ddpm(denoiser, x, times, normal(rng), cond)
-    return ddim(denoiser, x, times, cond=cond) if plan.sampler == "ddim" else dpm_solver(denoiser, x, times, cond)
 
 
 def recognised(judge: DigitClassifier, x: Tensor, asked: Tensor | None, y: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -171,11 +158,6 @@ def copies(x: Tensor, held_out: Tensor, train: Tensor) -> dict[str, Any]:
     found = memorised(x.flatten(1), held_out.flatten(1), train.flatten(1))
     middle = {"samples": sig(np.median(found.distance)), "test": sig(np.median(found.held_out))}
     return {"near_copies": plain(found.closer), "distance_to_train": middle}
-
-
-def plain(m: Measured) -> dict[str, Any]:
-    """A Measured as plain values of five digits."""
-    return {"value": sig(m.value), "n": m.n, "floor": sig(m.floor), "interval_95": [sig(m.low), sig(m.high)]}
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
-from minidiff.metrics import Measured
 from minidiff.neighbours import share
 from minidiff.nn.classifier import DigitClassifier
-from minidiff.run.bits import sig
 from minidiff.run.conditions import coarse, holes, low_resolution, partly
 from minidiff.run.data import Digits, scale
+from minidiff.run.records import plain, sig
 from minidiff.sample import dpm_solver, last
 from minidiff.wrappers import Clipped
 
@@ -50,13 +49,13 @@ def judge_restoration(denoiser: NetworkDenoiser, judge: DigitClassifier, test: D
     found = {}
     for name, (cond, guess, wanted) in tasks(int(getattr(denoiser.network, "image_channels", 0)), x).items():
         draws = restored(denoiser, cond, x.shape, steps, seed)
-        one, mean, plain = (errors(y, x, wanted) for y in (draws[0], draws.mean(0), guess))
+        one, mean, tiles = (errors(y, x, wanted) for y in (draws[0], draws.mean(0), guess))
         hits = int((read(judge, draws[0]) == labels).sum())
         found[name] = {
             "n": len(x),
-            "psnr": _db(one), "psnr_of_mean": _db(mean), "psnr_without_network": _db(plain),
+            "psnr": _db(one), "psnr_of_mean": _db(mean), "psnr_without_network": _db(tiles),
             "error_ratio": _ratio(one, mean, 2 * DRAWS / (DRAWS + 1)),
-            "label_accuracy": _plain(share(hits, len(x), right)),
+            "label_accuracy": plain(share(hits, len(x), right)),
         }  # fmt: skip
     return found
 
@@ -103,7 +102,3 @@ def _resampled(statistic: Callable[[Any], float], n: int, floor: float | None, t
     low, high = np.quantile(spread, [0.025, 0.975])
     out = {"value": sig(statistic(np.arange(n))), "n": n, "interval_95": [sig(low), sig(high)]}
     return out if floor is None else out | {"floor": sig(floor)}
-
-
-def _plain(m: Measured) -> dict[str, Any]:
-    return {"value": sig(m.value), "n": m.n, "floor": sig(m.floor), "interval_95": [sig(m.low), sig(m.high)]}
