@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from minidiff import Prediction, Schedule, bits_per_dim, variational_bound
+from minidiff import Clipped, Prediction, Schedule, bits_per_dim, variational_bound
 from minidiff.arrays import normal
 from minidiff.learn import NetworkDenoiser, read_metadata
 from minidiff.nn.mlp import MLP
 from minidiff.nn.unet import UNet
 from minidiff.run import cli, load_classifier, mnist, scale, weights_path
-from minidiff.run.bits import Replayed, bits, in_chunks, learns_variance, summary, term_by_term
+from minidiff.run.bits import Replayed, bits, in_chunks, learns_variance, models, summary, term_by_term
 from minidiff.run.conditions import label
 from minidiff.run.data import Digits
 from minidiff.run.evaluate import Plan, copies, draw_digits, evaluate, feature_distances, judge_samples, merged, recognised, table
@@ -151,19 +151,42 @@ def test_replayed_answers_cost_nothing_and_must_be_to_the_same_questions():
 
 def test_term_by_term_is_the_bound_of_each_variance():
     denoiser, (x, _) = tiny(), truth(5)
-    got = in_chunks(denoiser, x, None, 5, ("small", "large"), 0, term_by_term, "")
-    for kind, numbers in got.items():
-        total = bits_per_dim(variational_bound(denoiser, x, normal(torch.Generator().manual_seed(0)), kind).total, 784)
+    got = in_chunks(denoiser, x, None, 5, models(("small", "large")), 0, term_by_term, "")
+    assert list(got) == ["small", "small clipped", "large", "large clipped"]
+    for name, numbers in got.items():
+        kind, model = name.split()[0], Clipped(denoiser) if "clipped" in name else denoiser
+        total = bits_per_dim(variational_bound(model, x, normal(torch.Generator().manual_seed(0)), kind).total, 784)
         assert numbers["value"] == pytest.approx(total.mean().item(), rel=1e-4) and numbers["n"] == 5
         assert numbers["standard_error"] == pytest.approx(total.numpy().std(ddof=1) / 5**0.5, rel=1e-3)
         assert numbers["prior"] + numbers["steps"] + numbers["decoder"] == pytest.approx(numbers["value"], rel=1e-3)
         assert np.mean(numbers["interval_95"]) == pytest.approx(numbers["value"], rel=1e-3)
 
 
+def test_clipping_mends_an_error_where_the_signal_has_gone():
+    """Pixels lie in [-1, 1], so clipping brings x_0 no further from the truth; at the end of the cosine schedule it saves much."""
+    x, cosine = truth(8)[0], Schedule.cosine(1000)
+
+    class Nearly:
+        """Knows the digits, and errs by 0.01 in every eps."""
+
+        schedule = cosine
+
+        def __call__(self, x_t, t, cond=None):
+            signal, noise = (float(value) for value in cosine.scales(t))
+            eps = (x_t - signal * x) / noise + 0.01
+            return Prediction((x_t - noise * eps) / signal, eps)
+
+    got = in_chunks(Nearly(), x, None, 8, models(("small",)), 0, term_by_term, "")
+    plain, clipped = got["small"], got["small clipped"]
+    # the last step multiplies an error of eps by beta_T / sqrt(alpha_T), against a standard deviation of nearly sqrt(beta_T)
+    last = 0.5 * 0.01**2 * float(cosine.beta[1000] / (1 - cosine.beta[1000])) / np.log(2)
+    assert plain["steps"] - clipped["steps"] > 0.9 * last > 0.05
+
+
 def test_each_chunk_has_its_own_labels_and_a_second_variance_asks_nothing_new():
     x, labels = truth(5)
     asks = Asks(10)
-    got = in_chunks(asks, x, labels.flip(0), 2, ("small", "large"), 0, term_by_term, "")
+    got = in_chunks(asks, x, labels.flip(0), 2, models(("small", "large")), 0, term_by_term, "")
     assert len(asks.calls) == 3 * 20 and [n for n, _ in asks.calls[::20]] == [2, 2, 1]
     assert torch.cat([cond.vector.argmax(1) for _, cond in asks.calls[::20]]).tolist() == labels.flip(0).tolist()
     assert got["small"]["n"] == got["large"]["n"] == 5 and got["small"] != got["large"]
@@ -192,7 +215,7 @@ def test_learned_variance_and_labels_are_used():
     denoiser = tiny(out_channels=2, vector_dim=10)
     assert learns_variance(denoiser) and not learns_variance(tiny())
     got = bits(denoiser, TEST, 2, 4, seed=0)
-    assert got["term by term"].keys() == got["stratified"].keys() == {"learned"}
+    assert got["term by term"].keys() == got["stratified"].keys() == {"learned", "learned clipped"}
     x, labels = truth(500)
     order = np.random.default_rng(0).permutation(500)[:2]
     draw = normal(torch.Generator().manual_seed(0))

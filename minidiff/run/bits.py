@@ -19,7 +19,9 @@ from minidiff.prediction import Denoiser, Prediction
 from minidiff.run.conditions import label
 from minidiff.run.data import Digits, scale
 from minidiff.run.records import sig
+from minidiff.wrappers import Clipped
 
+Wrap = Callable[[Denoiser], Denoiser]
 Estimate = Callable[[Denoiser, Tensor, int, str, Any], dict[str, Tensor]]
 CHUNK = {"term by term": 16, "stratified": 64}  # T remembered answers to 16 digits take about 150 MB
 
@@ -28,20 +30,35 @@ def bits(denoiser: NetworkDenoiser, test: Digits, bound: int, stratified: int, s
     """Bits/dim of test digits drawn at random, {how: {variance: numbers}}: `bound` of them term by term, `stratified` by strata of t.
 
     The term-by-term digits are the first of the stratified ones. The variance is "learned" where the network predicts it, else "small" and
-    "large" from the same network calls. Weights that are told labels are told the true ones. Each value has its standard error over
-    images; for the stratified estimate `noise` is the part of it that the draws of t and noise add. ValueError for more digits than there
-    are. Checked by tests/test_evaluate.py.
+    "large"; each of the network as it answers, and "clipped", of the model that the samplers here draw from: its x_0 is kept within the
+    range of pixels, as theirs is. All from the same network calls. Weights that are told labels are told the true ones. Each value has
+    its standard error over images; for the stratified estimate `noise` is the part of it that the draws of t and noise add. ValueError
+    for more digits than there are. Checked by tests/test_evaluate.py.
     """
     if max(bound, stratified) > len(test):
         raise ValueError(f"there are {len(test)} test digits; bits/dim were asked for of {max(bound, stratified)}")
     order = np.random.default_rng(seed).permutation(len(test))
     x, labels = scale(test.images[order]), torch.from_numpy(test.labels[order].astype(np.int64))
-    kinds = ("learned",) if learns_variance(denoiser) else ("small", "large")
+    kinds = models(("learned",) if learns_variance(denoiser) else ("small", "large"))
     found = {}
     for (how, chunk), n, estimate in zip(CHUNK.items(), (bound, stratified), (term_by_term, by_strata), strict=True):
         if n:
             found[how] = in_chunks(denoiser, x[:n], labels[:n] if told_labels(denoiser) else None, chunk, kinds, seed, estimate, how)
     return found
+
+
+def models(variances: tuple[str, ...]) -> tuple[tuple[str, str, Wrap], ...]:
+    """Name, variance and wrapper of all models that one network is here: each variance plain, and with x_0 clipped.
+
+    They are different models, with bounds of their own (notebook 10): where the signal has all but gone, as at the end of the cosine
+    schedule, the smallest error of the predicted noise throws x_0 far out of range, and that step alone can cost a tenth of a bit.
+    """
+    return tuple((kind + words, kind, wrap) for kind in variances for words, wrap in (("", as_it_is), (" clipped", Clipped)))
+
+
+def as_it_is(denoiser: Denoiser) -> Denoiser:
+    """The wrapper that does nothing."""
+    return denoiser
 
 
 def told_labels(denoiser: NetworkDenoiser) -> bool:
@@ -57,20 +74,21 @@ def learns_variance(denoiser: NetworkDenoiser) -> bool:
 
 
 def in_chunks(
-    denoiser: Denoiser, x: Tensor, labels: Tensor | None, chunk: int, kinds: tuple[str, ...], seed: int, estimate: Estimate, how: str
-) -> dict[str, Any]:
-    """An estimate of each variance, chunk by chunk of digits; all variances share the network's answers."""
-    parts: dict[str, list[dict[str, Tensor]]] = {kind: [] for kind in kinds}
+    denoiser: Denoiser, x: Tensor, labels: Tensor | None, chunk: int, kinds: tuple[tuple[str, str, Wrap], ...], seed: int,
+    estimate: Estimate, how: str,
+) -> dict[str, Any]:  # fmt: skip
+    """An estimate of each of the `models`, chunk by chunk of digits; all share the network's answers."""
+    parts: dict[str, list[dict[str, Tensor]]] = {name: [] for name, _, _ in kinds}
     bar = tqdm(total=len(x), unit="digit", desc=f"bits/dim {how}", disable=None)
     for i in range(0, len(x), chunk):
         cond = None if labels is None else label(labels[i : i + chunk])
         asked = Replayed(denoiser)
-        for kind in kinds:
+        for name, kind, wrap in kinds:
             asked.rewind()
-            parts[kind].append(estimate(asked, x[i : i + chunk], 1_000_003 * seed + i, kind, cond))
+            parts[name].append(estimate(wrap(asked), x[i : i + chunk], 1_000_003 * seed + i, kind, cond))
         bar.update(len(x[i : i + chunk]))
     bar.close()
-    return {kind: summary({k: torch.cat([p[k] for p in parts[kind]], -1) for k in parts[kind][0]}, x[0].numel()) for kind in kinds}
+    return {name: summary({k: torch.cat([p[k] for p in rows], -1) for k in rows[0]}, x[0].numel()) for name, rows in parts.items()}
 
 
 def term_by_term(denoiser: Denoiser, x: Tensor, seed: int, variance: str, cond: Condition | None) -> dict[str, Tensor]:
