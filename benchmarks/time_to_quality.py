@@ -180,7 +180,7 @@ def parsed() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--budgets", type=float, nargs="+", default=[60, 300, 900], help="training seconds of each contestant")
     p.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME", help=", ".join(CONTESTANTS))
-    p.add_argument("--recipe", default="mnist-ddpm", help="minidiff's recipe")
+    p.add_argument("--recipe", default="mnist-quick", help="minidiff's recipe")
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe, such as train.lr=2e-3")
     p.add_argument("--n", type=int, default=1000, help="samples judged")
     p.add_argument("--n-loss", type=int, default=256, help="test digits of the loss")

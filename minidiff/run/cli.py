@@ -195,7 +195,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
     path = _file(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
-    denoiser, (tensors, metadata) = load(path, build), read(path)
+    denoiser, (_, metadata) = load(path, build), read(path)
     train, test = mnist("train"), mnist("test")
     result = judging.evaluate(denoiser, load_classifier(), train, test, plan)
     result["data"]["trained_on_these"] = metadata.get("data_sha256") == train.checksum
@@ -204,6 +204,7 @@ def evaluate(args: argparse.Namespace) -> int:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if args.save:
+        tensors, metadata = read(path)  # again: another evaluation may have put its numbers there meanwhile
         save(path, tensors, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
     return 0
 

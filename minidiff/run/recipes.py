@@ -109,8 +109,20 @@ RECIPES: dict[str, Recipe] = {
             train=Train(steps=12_000, loss="hybrid", times="aware"),
         ),
         Recipe("mnist-label", "mnist", told="label", noise=Noise("cosine"), train=Train(steps=7000, drop=0.1)),
-        Recipe("mnist-superres", "mnist", told="low-resolution", noise=Noise("cosine"), train=Train(steps=4000)),
-        Recipe("mnist-inpaint", "mnist", told="known-part", noise=Noise("cosine"), train=Train(steps=4000)),
+        # told most of the answer, a smaller network will do
+        Recipe(
+            "mnist-superres", "mnist", told="low-resolution", network=Network(channels=(32, 64)), noise=Noise("cosine"),
+            train=Train(steps=4000),
+        ),
+        Recipe(
+            "mnist-inpaint", "mnist", told="known-part", network=Network(channels=(32, 64)), noise=Noise("cosine"),
+            train=Train(steps=4000),
+        ),
+        # five minutes on one core: few channels, for many steps are worth more than a large network that makes few (BENCHMARKS.md)
+        Recipe(
+            "mnist-quick", "mnist", predicts="v", network=Network(channels=(24, 48), blocks=1), noise=Noise("cosine"),
+            train=Train(steps=5000, batch=32, lr=2e-3, warmup=50, ema=0.995),
+        ),
         Recipe("mnist-classifier", "mnist", "label", network=Network("classifier", width=24), train=Train(steps=4000, batch=64, lr=2e-3)),
     ]
 }
