@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from minidiff import __version__
 from minidiff.learn import FileError, read_metadata
 from minidiff.run import RECIPES, cli, jobs, prepare
-from minidiff.run.jobs import COLUMNS, run, step_log
+from minidiff.run.jobs import run
+from minidiff.run.log import COLUMNS, draw_log, step_log
 from minidiff.run.recipes import override
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +135,23 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", full)
     with step_log(tmp_path / "log.csv", 0) as log, pytest.raises(FileError, match="cannot write .*log.csv: No space left on device"):
         log((1, 2, 3, 4, 5, 6))
+
+
+def test_the_log_is_drawn_at_the_end_and_shows_what_it_says(tmp_path):
+    list(run(prepare(override(RECIPES["toy-ring"], ["train.batch=5", "train.steps=6"])), tmp_path))
+    assert (tmp_path / "log.png").read_bytes().startswith(b"\x89PNG")
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minidiff.run.log.Figure.savefig", lambda figure, path, **kwargs: drawn.append(figure))
+        draw_log(tmp_path / "log.csv", tmp_path / "again.png", windows=3)
+    dots, medians = drawn[0].axes[0].lines
+    losses = [float(row[1]) for row in rows(tmp_path)]
+    assert dots.get_ydata().tolist() == losses and dots.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+    assert medians.get_ydata() == pytest.approx([(losses[i] + losses[i + 1]) / 2 for i in (0, 2, 4)])
+    assert [ax.get_title() for ax in drawn[0].axes] == ["loss per feature", "norm of the gradient", "learning rate"]
+    (tmp_path / "log.csv").write_text(",".join(COLUMNS) + "\n")
+    draw_log(tmp_path / "log.csv", tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
 
 
 # -- what is kept of a run ------------------------------------------------------------------------------------------------------

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from torch import Tensor
 
 from minidiff import __version__
 from minidiff.learn import distributed
-from minidiff.learn.checkpoint import FileError, fill, load, load_state, read, replacing, save, save_state
+from minidiff.learn.checkpoint import fill, load, load_state, read, save, save_state
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.loss import hybrid_loss, simple_loss
 from minidiff.learn.times import LossAwareTimes
@@ -30,10 +28,9 @@ from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, unint
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.run.conditions import CONDITIONS
 from minidiff.run.data import data_dir, mnist, scale
+from minidiff.run.log import draw_log, step_log
 from minidiff.run.recipes import Recipe, build, checked, from_dict, make_network
 from minidiff.toy import TOYS
-
-COLUMNS = ("step", "loss", "lr", "grad_norm", "seconds", "images_seen")
 
 
 @dataclass
@@ -157,7 +154,8 @@ def run(job: Job, folder: Path) -> Iterator[TrainStep]:
     """Train a job with its state kept at folder/state.pt every train.save_every steps and, in any case, when it stops.
 
     Ctrl-C, an error or the caller's `break` all leave the last finished step on disk; so does a kill, up to save_every
-    steps. Each step is a row of folder/log.csv (see `step_log`). At the end the weights are published as folder/NAME.safetensors.
+    steps. Each step is a row of folder/log.csv (see `step_log`). At the end the weights are published as folder/NAME.safetensors, and
+    the log is drawn as folder/log.png.
     Under torchrun the first process writes. Checked by tests/test_training_cli.py and tests/test_distributed.py.
     """
     training, writes = job.training, distributed.rank() == 0
@@ -183,29 +181,7 @@ def run(job: Job, folder: Path) -> Iterator[TrainStep]:
                 job.save_state(state)
     if writes:
         job.publish(folder / f"{job.recipe.name}.safetensors")
-
-
-@contextmanager
-def step_log(path: Path, step: int) -> Iterator[Callable[[tuple[Any, ...]], None]]:
-    """A function that appends one row to the CSV file at path and flushes it. FileError if it cannot be written.
-
-    Columns: step, loss (per feature), lr, grad_norm (before it is cut), seconds (of training, over all runs), images_seen. Rows after
-    `step`, of a run that was killed and makes those steps again, are dropped first.
-    """
-    old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    rows = [row for row in csv.reader(old) if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as f:
-        csv.writer(f, lineterminator="\n").writerows([COLUMNS, *rows])
-    with path.open("ab", buffering=0) as raw:
-        writer = csv.writer(SimpleNamespace(write=lambda text: raw.write(text.encode())), lineterminator="\n")
-
-        def log(row: tuple[Any, ...]) -> None:
-            try:
-                writer.writerow(row)
-            except OSError as e:
-                raise FileError(f"cannot write {path}: {e.strerror}; the same command goes on from the last state saved") from e
-
-        yield log
+        draw_log(folder / "log.csv", folder / "log.png")
 
 
 def weights_path(name: str) -> Path:
