@@ -1,6 +1,6 @@
 """Quality of digits after equal seconds of training: minidiff against a small DDPM built from diffusers (pip install minidiff[bench]).
 
-    OMP_NUM_THREADS=1 python benchmarks/time_to_quality.py --budgets 60 300 900
+    python benchmarks/time_to_quality.py --budgets 60 300 900 --threads 2
 
 The contestants take turns of some seconds in one process, so that noise of the machine hits all alike; only seconds inside a turn
 count, data included. Each budget is a whole run of its own: its learning-rate schedule is stretched, step by step, over the steps
@@ -188,7 +188,7 @@ def parsed() -> argparse.Namespace:
     p.add_argument("--turn", type=float, default=15, help="seconds of a turn")
     p.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: seconds of this process alone, for a busy machine and one thread")
     p.add_argument("--data", default="full", choices=("auto", "embedded", "full"))
-    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=Path("out/time_to_quality"))
     args = p.parse_args()
