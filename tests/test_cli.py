@@ -87,7 +87,7 @@ def test_training_says_where_it_goes_on_and_refuses_other_settings(tmp_path, cap
 
 @pytest.mark.parametrize("name, extra", [
     ("mnist-label", ["--label", "7", "--scale", "2"]), ("mnist-label", []), ("mnist-superres", ["--sampler", "ddpm"]),
-    ("mnist-inpaint", []), ("mnist-learned-variance", []),
+    ("mnist-inpaint", []), ("mnist-learned-variance", []), ("mnist-quick", []),
 ])
 def test_sample_knows_what_each_network_is_told(name, extra, tmp_path):
     small = override(RECIPES[name], ["network.channels=8,16", "train.batch=2", "train.steps=1", "train.warmup=1"])
