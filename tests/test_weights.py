@@ -1,0 +1,60 @@
+"""The shipped weights are what their cards say: made by today's recipes, whole, small, and with the numbers of data/README.md."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from minidiff.learn import read_metadata
+from minidiff.run import RECIPES, mnist, pretrained, weights_path
+from minidiff.run.bits import bits
+from minidiff.run.recipes import from_dict
+
+FOLDER = Path(__file__).parents[1] / "data" / "weights"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+README = (FOLDER.parent / "README.md").read_text("utf-8")
+CARDS = dict(re.findall(r"### `([\w-]+)\.safetensors`: model card\n(.*?)(?=\n### |\Z)", README, re.S))
+
+
+def test_every_file_has_a_card_and_together_they_are_small():
+    assert set(CARDS) == set(NAMES) and sum(path.stat().st_size for path in FOLDER.iterdir()) < 30e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_of_this_name_makes_them_again(name):
+    made = read_metadata(weights_path(name))
+    recipe = from_dict(made["recipe"])
+    if recipe.network.type == "classifier":  # its width is all of the network that it reads
+        recipe = replace(recipe, network=replace(RECIPES[name].network, width=recipe.network.width))
+    assert recipe == RECIPES[name]
+    assert made["steps"] == RECIPES[name].train.steps and made["images_seen"] == made["steps"] * RECIPES[name].train.batch
+    assert f"{made['steps']:,} steps" in CARDS[name].replace(f"{made['steps']} steps", f"{made['steps']:,} steps")
+
+
+def numbers(found, path=()):
+    """All measured values below a node of the results: (path, value)."""
+    for key, value in found.items():
+        if isinstance(value, dict):
+            if "value" in value:
+                yield (*path, key), value
+            yield from numbers(value, (*path, key))
+
+
+QUOTED = {
+    "mnist-learned-variance": [("bits_per_dim", "stratified", "learned clipped"), ("bits_per_dim", "stratified", "learned")],
+}
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_what_the_card_quotes_is_in_the_file(name):
+    found = dict(numbers(read_metadata(weights_path(name))["results"]))
+    for path in QUOTED[name]:
+        assert f"{found[path]['value']:.3f} +- {found[path]['standard_error']:.3f}" in CARDS[name], path
+
+
+def test_bits_per_dim_come_out_again():
+    """Of 48 digits at hand, not those of the card: within the errors of both, and 0.05 for digits that were trained on."""
+    card = read_metadata(weights_path("mnist-learned-variance"))["results"]["bits_per_dim"]["stratified"]["learned clipped"]
+    here = bits(pretrained("mnist-learned-variance"), mnist("test", "embedded", quiet=True), 0, 48, seed=0)["stratified"]["learned clipped"]
+    assert abs(here["value"] - card["value"]) < 4 * here["standard_error"] + 0.05 < 0.25
