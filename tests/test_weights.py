@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from minidiff.learn import read_metadata
+from minidiff.notebook.card import card
 from minidiff.run import RECIPES, mnist, pretrained, weights_path
 from minidiff.run.bits import bits
 from minidiff.run.recipes import from_dict
@@ -58,3 +59,18 @@ def test_bits_per_dim_come_out_again():
     card = read_metadata(weights_path("mnist-learned-variance"))["results"]["bits_per_dim"]["stratified"]["learned clipped"]
     here = bits(pretrained("mnist-learned-variance"), mnist("test", "embedded", quiet=True), 0, 48, seed=0)["stratified"]["learned clipped"]
     assert abs(here["value"] - card["value"]) < 4 * here["standard_error"] + 0.05 < 0.25
+
+
+def test_a_card_as_the_notebooks_print_it(monkeypatch):
+    def number(value, floor):
+        return {"value": value, "interval_95": [value - 1, value + 1], "floor": floor}
+
+    samples = {f"ddim {k}": {"n": 100 * k, "frechet": number(20.0 * k, 3.0 * k), "classes": [1, 2]} for k in (10, 5)}
+    monkeypatch.setattr("minidiff.notebook.card.read_metadata", lambda path: {"results": {"samples": samples}})
+    rows = [line.split(maxsplit=3) for line in card("mnist-ddpm", "frechet").splitlines()]
+    assert rows == [
+        ["n", "frechet"], ["ddim", "5", "500", "100 (99 to 101)"], ["ddim", "10", "1000", "200 (199 to 201)"],
+        ["real", "digits", "1000", "30"], ["real", "digits", "500", "15"],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="'recall' was not measured of mnist-ddpm; there are frechet"):
+        card("mnist-ddpm", "recall")

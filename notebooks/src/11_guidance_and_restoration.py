@@ -20,24 +20,20 @@ from minidiff.notebook import budget, check, plots, setup
 
 rng = setup(seed=11)
 from functools import partial
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.integrate import quad
-
 from minidiff import ClassDenoiser, Clipped, ExactDenoiser, GaussianMixture, Guided, Label, Prediction, Schedule, inpaint, start_from
 from minidiff.arrays import normal
-from minidiff.learn import read_metadata
 from minidiff.metrics import sliced_wasserstein
+from minidiff.notebook.card import card
 from minidiff.process import posterior_variance
-from minidiff.run import load_classifier, mnist, pretrained, scale, weights_path
+from minidiff.run import load_classifier, mnist, pretrained, scale
 from minidiff.run.conditions import coarse, label, low_resolution, partly
 from minidiff.sample import ddim, ddpm, dpm_solver, heun, last
 from minidiff.toy import ring
 from minidiff.verify import show
-
-large = partial(ddpm, variance="large")  # ancestral sampling with sigma^2 = beta; section 3 says why
 
 # %% [markdown]
 # ## 1. The right answer
@@ -51,6 +47,7 @@ large = partial(ddpm, variance="large")  # ancestral sampling with sigma^2 = bet
 # **Before you run:** two tilted clouds, $a=0.4$ is seen. Bayes' rule on a grid knows nothing of these formulas: cut the joint density along $a=0.4$ and normalise. Will the cut have as many modes as there are clouds? Can the seen value change the *weights* of the clouds?
 
 # %%
+large = partial(ddpm, variance="large")  # ancestral sampling with sigma^2 = beta; section 3 says why
 rho, a = 0.8, 1.3
 pair = GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, rho], [rho, 1.0]]])
 answer = pair.conditional([0], [a])
@@ -481,7 +478,6 @@ asked, z, grid = torch.arange(10).repeat_interleave(8), torch.randn((80, 1, 28, 
 def spread(x, labels):  # mean distance of two digits of one class, in the classifier's features
     f = judge.features(x)
     return float(np.mean([torch.pdist(f[labels == k]).mean() for k in range(10)]))
-
 agree, apart, shown = {}, {}, []
 for s in (0.0, 1.0, 2.0, 4.0):
     x = last(dpm_solver(Clipped(Guided(told, s)), z, grid, label(asked)))
@@ -491,12 +487,11 @@ for s in (0.0, 1.0, 2.0, 4.0):
 plots.images(torch.cat(shown), columns=10, scale=0.75, labels=[f"asked: {k}" for k in range(10)] + [""] * 50, title="two rows each: scale 1, 2, 4")
 plt.show()
 assert agree[0.0] < 0.3 < 0.8 < agree[1.0] <= agree[4.0] and apart[4.0] < apart[1.0]
-for name, m in sorted(read_metadata(weights_path("mnist-label"))["results"]["samples"].items()):
-    print(f"card, {name:24s} n = {m['n']}: " + ", ".join(f"{key} {m[key]['value']:.3f}" for key in ("label_accuracy", "precision", "recall", "frechet")))
+print("\n" + card("mnist-label", "label_accuracy", "precision", "recall", "frechet"))
 
 # %% [markdown]
 # **See.** Scale 0 never looks at the label: chance. From 1 upward the accuracy rises and the spread falls, the curve of section 7 once more. What the toy could not show: here the plain class (scale 1) has *errors of the network* in it, digits that are no digits, one in fourteen, and guidance repairs those as well. The card has the price list, from 1000 digits
-# at each scale: at 1.5 the accuracy is that of real digits, the distance to them is the smallest, and some diversity (recall) is gone; from 2 on the samples leave the data, while the judge is ever surer of them. That is why a scale a little above 1 is worth its price, and one far above is not. (Scale 0 is bad for another reason: the half that is told nothing had a tenth of the training.)
+# at each scale: at 1.5 the accuracy is that of real digits, the distance to them is no larger than at 1, and a little diversity (recall) is gone; from 2 on the samples leave the data, while the judge is ever surer of them. That is why a scale a little above 1 is worth its price, and one far above is not. (Scale 0 is bad for another reason: the half that is told nothing had a tenth of the training.)
 #
 # **A hole.** The lower half of the digit is hidden, a box 14 pixels high and 20 wide. Replacement and resampling use the unconditional half of `mnist-label` (told nothing); `mnist-inpaint` was trained for the task. **Before you run:** sections 2 and 3 make a prediction for the first two. Which?
 

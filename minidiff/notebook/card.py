@@ -1,0 +1,30 @@
+"""What was measured once, of many samples, and is kept in the weights: read from there, for a notebook to print."""
+
+from minidiff.learn import read_metadata
+from minidiff.run import weights_path
+
+
+def card(name: str, *keys: str) -> str:
+    """A line for each way of sampling that `minidiff evaluate NAME --save` measured: n, and of each key its value and 95 % interval.
+
+    The last lines have the same of as many real digits. Raises ValueError for weights that do not ship, and for a key that was not
+    measured, with those that were. Checked by tests/test_weights.py.
+    """
+    measured = read_metadata(weights_path(name))["results"]["samples"]
+    known = sorted({key for m in measured.values() for key, value in m.items() if isinstance(value, dict) and "interval_95" in value})
+    for key in keys:
+        if key not in known:
+            raise ValueError(f"{key!r} was not measured of {name}; there are {', '.join(known)}")
+    wide = max(len(way) for way in [*measured, "real digits"])
+    lines = [f"{'':{wide}}       n" + "".join(f"{key:>26}" for key in keys)]
+    for way, m in sorted(measured.items(), key=lambda item: natural(item[0])):
+        cells = (f"{m[key]['value']:.3g} ({m[key]['interval_95'][0]:.3g} to {m[key]['interval_95'][1]:.3g})" for key in keys)
+        lines.append(f"{way:{wide}}  {m['n']:6d}" + "".join(f"{cell:>26}" for cell in cells))
+    for n, m in {m["n"]: m for m in measured.values()}.items():
+        lines.append(f"{'real digits':{wide}}  {n:6d}" + "".join(f"{m[key]['floor']:>26.3g}" for key in keys))
+    return "\n".join(lines)
+
+
+def natural(way: str) -> list[str | float]:
+    """Words as words and numbers as numbers, so that "ddim 5" comes before "ddim 10"."""
+    return [float(word) if word[0].isdigit() else word for word in way.split()]
