@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 
 from minidiff import __version__
 from minidiff.learn import FileError, read_metadata
+from minidiff.notebook.log_figure import draw_log
 from minidiff.run import RECIPES, cli, jobs, prepare
 from minidiff.run.jobs import run
-from minidiff.run.log import COLUMNS, draw_log, step_log
+from minidiff.run.log import COLUMNS, step_log
 from minidiff.run.recipes import override
 
 ROOT = Path(__file__).parents[1]
@@ -138,11 +139,12 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
 
 def test_the_log_is_drawn_at_the_end_and_shows_what_it_says(tmp_path):
-    list(run(prepare(override(RECIPES["toy-ring"], ["train.batch=5", "train.steps=6"])), tmp_path))
+    settings = ["train.batch=5", "train.steps=6", "train.warmup=1"]
+    assert cli.main(["train", "toy-ring", "--out", str(tmp_path), *(word for value in settings for word in ("--set", value))]) == 0
     assert (tmp_path / "log.png").read_bytes().startswith(b"\x89PNG")
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minidiff.run.log.Figure.savefig", lambda figure, path, **kwargs: drawn.append(figure))
+        patch.setattr("minidiff.notebook.log_figure.Figure.savefig", lambda figure, path, **kwargs: drawn.append(figure))
         draw_log(tmp_path / "log.csv", tmp_path / "again.png", windows=3)
     dots, medians = drawn[0].axes[0].lines
     losses = [float(row[1]) for row in rows(tmp_path)]

@@ -155,7 +155,9 @@ def _train(job: Job, folder: Path, speaks: bool) -> int:
         return 130
     finally:
         bar.close()
-    say(f"done: {folder / name}.safetensors")
+    if speaks:  # as the tour, it draws, and lives with the figures
+        importlib.import_module("minidiff.notebook.log_figure").draw_log(folder / "log.csv", folder / "log.png")
+    say(f"done: {folder / name}.safetensors; how it went: {folder}/log.png")
     return 0
 
 

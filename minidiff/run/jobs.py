@@ -28,7 +28,7 @@ from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, unint
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.run.conditions import CONDITIONS
 from minidiff.run.data import data_dir, mnist, scale
-from minidiff.run.log import draw_log, step_log
+from minidiff.run.log import step_log
 from minidiff.run.recipes import Recipe, build, checked, from_dict, make_network
 from minidiff.toy import TOYS
 
@@ -154,8 +154,7 @@ def run(job: Job, folder: Path) -> Iterator[TrainStep]:
     """Train a job with its state kept at folder/state.pt every train.save_every steps and, in any case, when it stops.
 
     Ctrl-C, an error or the caller's `break` all leave the last finished step on disk; so does a kill, up to save_every
-    steps. Each step is a row of folder/log.csv (see `step_log`). At the end the weights are published as folder/NAME.safetensors, and
-    the log is drawn as folder/log.png.
+    steps. Each step is a row of folder/log.csv (see `step_log`). At the end the weights are published as folder/NAME.safetensors.
     Under torchrun the first process writes. Checked by tests/test_training_cli.py and tests/test_distributed.py.
     """
     training, writes = job.training, distributed.rank() == 0
@@ -181,7 +180,6 @@ def run(job: Job, folder: Path) -> Iterator[TrainStep]:
                 job.save_state(state)
     if writes:
         job.publish(folder / f"{job.recipe.name}.safetensors")
-        draw_log(folder / "log.csv", folder / "log.png")
 
 
 def weights_path(name: str) -> Path:
