@@ -43,6 +43,7 @@ def numbers(found, path=()):
 
 
 QUOTED = {
+    "mnist-ddpm": [("bits_per_dim", "stratified", kind) for kind in ("small", "large", "small clipped", "large clipped")],
     "mnist-learned-variance": [("bits_per_dim", "stratified", "learned clipped"), ("bits_per_dim", "stratified", "learned")],
 }
 

@@ -281,11 +281,11 @@ held, others = judge.features(x_test[-64:]), judge.features(x_test[64:384])  # 6
 distance = {name: frechet_distance(judge.features(pictures[:64]), held, others, rng, resamples=50) for name, pictures in sets.items()}
 for name, d in distance.items():
     print(f"{name:15s} {d}")
-assert distance["real digits"].value < distance["shipped weights"].value < distance["a minute here"].value
+assert 5 * max(distance["real digits"].value, distance["shipped weights"].value) < distance["a minute here"].value
 
 # %% [markdown]
 # Not zero, by far: a covariance of $128\times128$ numbers estimated from 64 points is mostly wrong, and two such estimates differ. Never read such a distance without its **floor**, the distance
-# of real digits from real digits at the same $n$, and its interval. Sixty-four samples also leave an error of some four per cent in the share above 0.9.
+# of real digits from real digits at the same $n$, and its interval. At $n=64$ the shipped model cannot be told from real digits, which says more of 64 than of the model; at $n=10{,}000$ it can, plainly: 16.6 (14.5 to 19.0) by `heun` with 9 calls, floor 3.9. Sixty-four samples also leave an error of some four per cent in the share above 0.9.
 # The measurement on more was done once (`minidiff evaluate`) and is in the file with the weights, as is how they were made:
 
 # %%
@@ -319,7 +319,8 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# **Look:** SEE_CALLS
+# **Look:** Down to some ten calls hardly anything is lost, if the solver is of second order (`heun`, `dpm_solver`); at five all fall off, first-order `ddim` most. Between 9 and 250 calls the differences are smaller than the intervals. The thousand steps of `ddpm` with fresh noise have the best value of all, 25.6 (18.5 to 37.3): the noise of each step forgives errors of the step before. But the
+# interval of nine calls of `heun`, 33.4 (25.4 to 45.9), overlaps it, at a hundredth of the price: 64 digits in about a second in place of two minutes. And no sampler comes to the share of clear digits that real ones have: here it is the network that errs.
 
 # %% [markdown]
 # **Memory?** A model that had learnt its training set by heart would pass every test above. So for some samples we look up the
