@@ -40,7 +40,7 @@ def shown(numbers: dict[str, Any], key: str) -> str:
 
 
 def figure(path: Path) -> None:
-    """Left: Frechet distance against calls, without labels. Right: accuracy against recall, a point for each scale of guidance."""
+    """Left: Frechet distance against calls, without labels. Right: accuracy against recall, a point for each scale of guidance from 1."""
     fig = Figure(figsize=(11, 4.2), layout="tight")
     left, right = fig.subplots(1, 2)
     rows = measured("mnist-ddpm", 1000)
@@ -55,7 +55,7 @@ def figure(path: Path) -> None:
     left.set_xticks(ticks, [str(k) for k in ticks])
     left.xaxis.set_minor_formatter(NullFormatter())
     left.legend(fontsize=8)
-    guided = measured("mnist-label", 1000)
+    guided = [row for row in measured("mnist-label", 1000) if row[2] >= 1]
     right.plot([m["recall"]["value"] for *_, m in guided], [m["label_accuracy"]["value"] for *_, m in guided], marker="o")
     for _, _, scale, m in guided:
         at = (m["recall"]["value"], m["label_accuracy"]["value"])
