@@ -71,7 +71,7 @@ plt.show()
 # small middle.
 #
 # Ours first folds the picture into $2 \times 2$ tiles ($28 \times 28 \times 1 \to 14 \times 14 \times 4$). At full resolution most of the
-# arithmetic would be spent on black background; folded, a CPU trains several times more pictures a second.
+# arithmetic would be spent on black background; folded, a CPU trains nearly twice as many pictures a second.
 #
 # **Before you run:** the lists below show each block's output. Which blocks are at $7 \times 7$, and why do the blocks on the
 # way up read more channels than those on the way down write?
