@@ -51,7 +51,8 @@ class Guided:
 class Clipped:
     """Clip the predicted x_0 to [low, high] and re-derive eps = (x_t - signal x_0) / noise, so the two still agree.
 
-    Used when sampling pictures. Inside a bound it is another model: one whose bound can only look better (equations C, 5).
+    Used when sampling pictures. Inside a bound it is another model, to be claimed by those who sample with it: for data in [low, high] its
+    steps can only cost less, its decoder may cost more, for a mean beyond the outermost level is rewarded there (notebook 10).
     """
 
     denoiser: Denoiser

@@ -109,7 +109,7 @@ RECIPES: dict[str, Recipe] = {
             train=Train(steps=12_000, loss="hybrid", times="aware"),
         ),
         Recipe("mnist-label", "mnist", told="label", noise=Noise("cosine"), train=Train(steps=7000, drop=0.1)),
-        # told most of the answer, a smaller network will do
+        # smaller networks, a quarter of an hour each: enough for superres, not yet for inpaint (data/README.md)
         Recipe(
             "mnist-superres", "mnist", told="low-resolution", network=Network(channels=(32, 64)), noise=Noise("cosine"),
             train=Train(steps=4000),
