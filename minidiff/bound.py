@@ -1,8 +1,7 @@
 """The variational bound, term by term: L = L_T + sum_t L_{t-1} + L_0 >= -log p_theta(x_0), in nats per example.
 
 Nothing is clipped here and nothing is dropped: the bound of the denoiser that is given. Where samples are drawn from `Clipped(denoiser)`,
-that is the one to give. Units change once, at the edge, in
-`bits_per_dim`.
+that is the one to give. Units change once, at the edge, in `bits_per_dim`.
 """
 
 from __future__ import annotations
