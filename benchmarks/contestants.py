@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from minidiff import Schedule
 from minidiff.learn import NetworkDenoiser
-from minidiff.run.jobs import Job, batches, prepare
-from minidiff.run.recipes import Recipe, override
+from minidiff.run.batches import batches
+from minidiff.run.jobs import Job, prepare
+from minidiff.run.recipes import Recipe
+from minidiff.run.settings import override
 
 Draw = Callable[[torch.Generator], Tensor]
 

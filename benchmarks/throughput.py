@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from minidiff import Schedule
 from minidiff.learn import NetworkDenoiser, Training, fit
 from minidiff.nn import UNet, count_parameters
-from minidiff.run.recipes import find, make_network
+from minidiff.run.networks import make_network
+from minidiff.run.recipes import find
 
 # The first matching word of an operation's name says where its own seconds belong.
 CLASSES = (

@@ -28,10 +28,11 @@ from minidiff.learn import NetworkDenoiser, simple_loss
 from minidiff.nn import count_parameters
 from minidiff.nn.classifier import DigitClassifier
 from minidiff.run import load_classifier, mnist, scale
-from minidiff.run.data import Digits
-from minidiff.run.evaluate import Plan, draw_digits, feature_distances, features, recognised
+from minidiff.run.evaluate import Plan, draw_pictures, feature_distances, features, recognised
 from minidiff.run.pictures import write as write_pictures
-from minidiff.run.recipes import find, override
+from minidiff.run.recipes import find
+from minidiff.run.settings import override
+from minidiff.run.store import Pictures
 
 TIMES = (1, 3, 10, 30, 100, 200, 400, 700, 1000)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -69,18 +70,23 @@ class Run:
 
 
 def train(names: list[str], budget: float, args: argparse.Namespace) -> dict[str, Run]:
-    """All contestants to the end of the budget, in turns; a different one begins each round."""
+    """All contestants, trained to the end of the budget."""
     recipe = override(find(args.recipe), args.set)
     runs = {}
     for name in names:
         runs[name] = Run(CONTESTANTS[name](recipe, args.data), budget, args.clock, warm(CONTESTANTS[name](recipe, args.data)))
-    order, length = list(names), min(args.turn, budget / 4)
+    in_rounds(runs, budget, args.turn)
+    return runs
+
+
+def in_rounds(runs: dict[str, Run], budget: float, turn: float) -> None:
+    """All runs to the end of the budget, in turns; a different one begins each round."""
+    order, length = list(runs), min(turn, budget / 4)
     while any(run.spent < budget for run in runs.values()):
         for name in order:
             runs[name].turn(length)
         order = order[1:] + order[:1]
         print(", ".join(f"{name}: step {run.steps}, {run.spent:.0f} s, loss {run.loss:.4f}" for name, run in runs.items()), flush=True)
-    return runs
 
 
 def warm(contestant: Contestant, steps: int = 3) -> float:
@@ -93,12 +99,12 @@ def warm(contestant: Contestant, steps: int = 3) -> float:
 
 
 def judged(
-    denoiser: NetworkDenoiser, judge: DigitClassifier, real: tuple[Digits, Digits], plan: Plan, sheet: Path, n_loss: int
+    denoiser: NetworkDenoiser, judge: DigitClassifier, real: tuple[Pictures, Pictures], plan: Plan, sheet: Path, n_loss: int
 ) -> dict[str, Any]:
     """The numbers of one contestant by one sampler, and its sheet; the same test digits, noise and judge for all."""
     digits, test = real
     rng, start = np.random.default_rng(plan.seed), time.perf_counter()
-    x, _ = draw_digits(denoiser, plan)
+    x, _ = draw_pictures(denoiser, plan)
     out: dict[str, Any] = {"sampling_seconds": round(time.perf_counter() - start, 1)}
     write_pictures(sheet, x[:64])
     m = min(plan.n, len(test), len(digits))

@@ -552,3 +552,27 @@ MUTANTS += [
            "posterior(schedule, x_t, x_t, s, t).mean", ("ddpm 11",)),
     Mutant("E13", "comparisons by the signed difference", "verify/registry.py", "error = np.abs(a - b)", "error = (a - b)", ("ledger power",)),
 ]  # fmt: skip
+
+MUTANTS += [
+    Mutant(25, "scores divided by d, not by its root", "nn/attention.py", "/ math.sqrt(q.shape[-1])", "/ q.shape[-1]", ("latent attention",)),
+    Mutant(25, "the softmax over the queries", "nn/attention.py", "dim=-1)\n    return weights @ v", "dim=-2)\n    return weights @ v", ("latent attention",)),
+    Mutant(25, "d of the whole model, not of one head", "nn/attention.py", "math.sqrt(q.shape[-1])", "math.sqrt(q.shape[1] * q.shape[-1])",
+           ("latent attention",)),
+    Mutant(26, "latents not scaled", "learn/latent.py", "return self.autoencoder.encode(x).push(self.scale, 0.0)", "return self.autoencoder.encode(x)",
+           ("latent 1-2",)),
+    Mutant(26, "the scale upside down", "learn/latent.py", "** 2) ** -0.5))", "** 2) ** 0.5))", ("latent 1-2",)),
+    Mutant(26, "the mean of the posterior alone measured", "learn/latent.py", "z = q.sample(torch.randn(q.mean.shape, generator=rng)).double()",
+           "z = q.mean.double()", ("latent 1-2",)),
+    Mutant(26, "a gradient into the encoder", "learn/latent.py", "@torch.no_grad()\n    def encode", "def encode", ("latent frozen",)),
+    Mutant(26, "an autoencoder that is not frozen", "learn/latent.py", "self.autoencoder.eval().requires_grad_(False)", "self.autoencoder.eval()",
+           ("latent frozen",)),
+    Mutant("E14", "no straight-through: the step's own gradient", "nn/autoencoder.py", "return z + (z_q - z).detach()", "return z_q", ("latent VQ",)),
+    Mutant("E14", "the code's value lost on the way", "nn/autoencoder.py", "return z + (z_q - z).detach()", "return z", ("latent VQ",)),
+    Mutant("E14", "codes pulled by the commitment", "nn/autoencoder.py", "(z - z_q.detach()) ** 2", "(z - z_q) ** 2", ("latent VQ",)),
+    Mutant("E14", "the farthest code", "nn/autoencoder.py", "return squares.argmin(-1)", "return squares.argmax(-1)", ("latent VQ",)),
+    Mutant("E14", "the KL of one place", "nn/autoencoder.py", "q.kl(prior).flatten(1).sum(1)", "q.kl(prior).flatten(1).mean(1)", ("latent KL",)),
+    Mutant("E14", "the decoder moves the discriminator", "nn/discriminator.py", "{name: p.detach() for", "{name: p for", ("latent 25",)),
+    Mutant("E14", "the discriminator moves the decoder", "nn/discriminator.py", "discriminator(made.detach())", "discriminator(made)", ("latent 25",)),
+    Mutant("E14", "a discriminator that prefers what was made", "nn/discriminator.py", "F.relu(1 - discriminator(real))", "F.relu(1 + discriminator(real))",
+           ("latent 25",)),
+]  # fmt: skip

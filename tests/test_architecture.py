@@ -44,7 +44,9 @@ PACKAGES = {
     "run": CORE | {"verify", "learn", "nn", "families"},
     "notebook": CORE | {"verify", "learn", "nn", "families", "run"},
 }
-VERIFY_WITH_NETWORKS = {"improved_training.py": {"learn"}, "latent.py": {"nn", "families"}, "families.py": {"nn", "families"}}
+VERIFY_WITH_NETWORKS = {
+    "improved_training.py": {"learn"}, "latent.py": {"nn", "learn"}, "first_stage.py": {"nn"}, "families.py": {"nn", "families"},
+}  # fmt: skip
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
 FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 2300
 

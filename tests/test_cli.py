@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 import minidiff.verify as ledger
 import minidiff.verify.registry  # noqa: F401  (reached as ledger.registry)
 from minidiff.run import RECIPES, cli, prepare
-from minidiff.run.recipes import override
+from minidiff.run.settings import override
 
 TINY = ["--data", "embedded", "--set", "network.channels=8,16", "--set", "train.batch=8", "--set", "train.warmup=5"]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -187,7 +187,7 @@ def test_a_seed_that_is_none_is_refused(seed):
         (["sample", "mnist-ddpm", "--steps", "1001"], "number of steps must be an int in 1..1000"),
         (["sample", "mnist-ddpm", "-n", "1", "--steps", "1", "--out", "x.jpg"], "are written as .png"),
         (["sample", "mnist-ddpm", "-n", "1", "--steps", "1", "--out", "{file}/x.png"], "cannot write"),
-        (["sample", "mnist-classifier"], "is a classifier"),
+        (["sample", "mnist-classifier"], "mnist-classifier is no denoiser"),
         (["data", "fetch", "imagenet"], "imagenet"),
         (["verify", "--only", "nobody"], "nobody"),
         (["verify", "--seed", "-1"], "seed must be an int >= 0; got -1"),

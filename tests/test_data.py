@@ -15,7 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidiff.run import data
+from minidiff.run import digits as data
+from minidiff.run import store
 from minidiff.run.idx import DataError, read_idx
 
 
@@ -24,7 +25,7 @@ def idx(array, type_code=8):
     return gzip.compress(head + array.tobytes(), mtime=0)
 
 
-def digits(n, seed=0):
+def some(n, seed=0):
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), rng.integers(0, 10, n, dtype=np.uint8)
 
@@ -34,18 +35,18 @@ def files(monkeypatch, tmp_path):
     """A stand-in for the full set, its checksums taken for the real ones; nothing is at hand, caches are empty."""
     made = {}
     for seed, (images, labels) in enumerate(data.FILES.values()):
-        x, y = digits(20 if seed == 0 else 10, seed)
+        x, y = some(20 if seed == 0 else 10, seed)
         made |= {images: idx(x), labels: idx(y)}
     sums = {name: hashlib.sha256(raw).hexdigest() for name, raw in made.items()}
     monkeypatch.setattr(data, "SHA256", data.SHA256 | sums)
-    monkeypatch.setattr(data, "_said", set())
+    monkeypatch.setattr(store, "_said", set())
     monkeypatch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/",))  # nobody listens there
     monkeypatch.setenv("MINIDIFF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("MINIDIFF_DATA", raising=False)
     # The repository's own data/mnist, if somebody put the full set there, is not this test's business.
     where, own = data.where, data.data_dir() / "mnist"
-    monkeypatch.setattr(data, "where", lambda: [folder for folder in where() if folder != own])
+    monkeypatch.setattr(data, "where", lambda name: [folder for folder in where(name) if folder != own])
     return made
 
 
@@ -85,12 +86,13 @@ def test_embedded_digits_look_like_digits():
 
 
 def test_scale_maps_pixels_to_the_range_of_the_models():
-    x = data.scale(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))
+    x = store.scale(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))
     assert x.shape == (1, 1, 16, 16) and x.dtype == torch.float32
     assert x.min() == -1 and x.max() == 1
     assert torch.equal(((x + 1) * 127.5).round().to(torch.uint8).flatten(), torch.arange(256, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="uint8"):
-        data.scale(np.zeros((1, 28, 28)))
+    for wrong in (np.zeros((1, 28, 28)), np.zeros((2, 3, 32, 32), np.uint8)):
+        with pytest.raises(ValueError, match="uint8 of shape"):
+            store.scale(wrong)
 
 
 def test_the_readme_of_the_data_names_every_file_with_its_checksum():
@@ -137,11 +139,11 @@ def test_auto_prefers_the_full_set_of_minidiff_data(files, monkeypatch, tmp_path
     put(tmp_path / "own" / "mnist", files)
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "own"))
     found = data.mnist()
-    assert found.name == "full" and np.array_equal(found.images, digits(20, 0)[0]) and np.array_equal(found.labels, digits(20, 0)[1])
+    assert found.name == "full" and np.array_equal(found.images, some(20, 0)[0]) and np.array_equal(found.labels, some(20, 0)[1])
     assert "full set" in capsys.readouterr().err
     assert len(data.mnist("test", "full")) == 10
     assert data.mnist(source="embedded").name == "embedded"
-    assert data.fetch() == tmp_path / "own" / "mnist"
+    assert data.fetch_mnist() == tmp_path / "own" / "mnist"
 
 
 def test_the_checksum_is_of_the_content_not_of_the_compression(files, monkeypatch, tmp_path):
@@ -166,7 +168,7 @@ def test_a_file_with_a_wrong_checksum_is_never_used(files, monkeypatch, tmp_path
     name = "train-images-idx3-ubyte.gz"
     path = put(tmp_path / "own" / "mnist", files | {name: change(files[name])}) / name
     monkeypatch.setenv("MINIDIFF_DATA", str(tmp_path / "own"))
-    for call in (data.mnist, data.fetch):
+    for call in (data.mnist, data.fetch_mnist):
         with pytest.raises(DataError) as error:
             call()
         text = one_line(error)
@@ -194,7 +196,6 @@ def test_minidiff_data_must_be_a_folder(monkeypatch, tmp_path):
     [
         (lambda: data.mnist("valid"), 'split must be "train" or "test"'),
         (lambda: data.mnist(source="web"), 'source must be "auto", "embedded" or "full"'),
-        (lambda: data.fetch("imagenet"), "no data set 'imagenet'"),
     ],
 )
 def test_unknown_names_are_refused(call, message):
@@ -311,7 +312,7 @@ def test_a_failing_mirror_hands_over_to_the_next(files, server, monkeypatch, tmp
     assert {p.name: p.read_bytes() for p in cache.iterdir()} == files  # nothing temporary is left behind
     assert {kind for kind, _ in asked} == {first, "good"}
     asked.clear()
-    assert data.mnist("test", quiet=True).name == "full" and data.fetch() == cache
+    assert data.mnist("test", quiet=True).name == "full" and data.fetch_mnist() == cache
     assert asked == []
 
 
@@ -320,7 +321,7 @@ def test_a_second_fetch_takes_only_what_is_missing_or_damaged(files, server, mon
     monkeypatch.setattr(data, "MIRRORS", (f"{address}/good/",))
     damaged, missing, *_ = files
     put(tmp_path / "cache" / "mnist", {k: v for k, v in files.items() if k != missing} | {damaged: b"half"})
-    data.fetch()
+    data.fetch_mnist()
     assert sorted(name for _, name in asked) == sorted([damaged, missing])
     assert data.mnist(quiet=True).name == "full"
 
@@ -341,7 +342,7 @@ def test_a_cache_that_cannot_be_written_says_so(files, server, monkeypatch, tmp_
     monkeypatch.setattr(data, "MIRRORS", (f"{address}/good/",))
     (tmp_path / "cache").write_text("a file, not a folder")
     with pytest.raises(DataError, match="cannot write to .*MINIDIFF_CACHE"):
-        data.fetch()
+        data.fetch_mnist()
 
 
 def test_the_real_table_has_two_mirrors_and_a_checksum_for_every_file():

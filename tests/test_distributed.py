@@ -23,7 +23,7 @@ from torch import nn
 from minidiff.learn import Condition, Training, descend, distributed
 from minidiff.run import RECIPES, prepare
 from minidiff.run.jobs import run
-from minidiff.run.recipes import override
+from minidiff.run.settings import override
 
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -19,10 +19,11 @@ from minidiff.nn.unet import UNet
 from minidiff.run import cli, load_classifier, mnist, scale, weights_path
 from minidiff.run.bits import Replayed, bits, in_chunks, learns_variance, models, summary, term_by_term
 from minidiff.run.conditions import label
-from minidiff.run.data import Digits
-from minidiff.run.evaluate import Plan, copies, draw_digits, evaluate, feature_distances, judge_samples, merged, recognised, table
-from minidiff.run.fid import Pictures, inception_fid
+from minidiff.run.evaluate import Plan, copies, draw_pictures, evaluate, feature_distances, judge_samples, recognised, table
+from minidiff.run.fid import AsBytes, inception_fid
+from minidiff.run.records import merged
 from minidiff.run.sampling import SAMPLERS
+from minidiff.run.store import Pictures
 from tests.test_cli import one_line
 
 TRAIN, TEST = mnist("train", "embedded", quiet=True), mnist("test", "embedded", quiet=True)
@@ -87,7 +88,7 @@ class Asks:
 @pytest.mark.parametrize("steps", [4, 5])
 def test_every_sampler_asks_as_often_as_it_is_told(sampler, steps):
     asks = Asks()
-    x, labels = draw_digits(asks, Plan(n=20, sampler=sampler, steps=steps))
+    x, labels = draw_pictures(asks, Plan(n=20, sampler=sampler, steps=steps))
     assert x.shape == (20, 1, 28, 28) and labels is None and torch.isfinite(x).all()
     assert len(asks.calls) == (3 if sampler == "heun" and steps == 4 else steps)  # Heun's calls are odd: two a step, one the last
 
@@ -95,34 +96,34 @@ def test_every_sampler_asks_as_often_as_it_is_told(sampler, steps):
 def test_labels_are_told_in_turn_and_guidance_asks_twice(judge):
     for guidance, times in ((1.0, 1), (2.0, 2)):
         asks = Asks(vector_dim=10)
-        _, labels = draw_digits(asks, Plan(n=130, steps=2, scale=guidance))
+        _, labels = draw_pictures(asks, Plan(n=130, steps=2, scale=guidance))
         assert labels.tolist() == [i % 10 for i in range(130)] and len(asks.calls) == 2 * 2 * times
         full = [cond for _, cond in asks.calls if cond.vector.any()]
         assert torch.cat([cond.vector.argmax(1) for cond in (full[0], full[-1])]).tolist() == labels.tolist()
         assert sum(not cond.vector.any() for _, cond in asks.calls) == 4 * (times - 1)
     y = truth(100)
-    assert recognised(judge, draw_digits(Asks(10), Plan(n=20, steps=2))[0], torch.arange(20) % 10, *y)["label_accuracy"]["value"] == 1
+    assert recognised(judge, draw_pictures(Asks(10), Plan(n=20, steps=2))[0], torch.arange(20) % 10, *y)["label_accuracy"]["value"] == 1
 
 
 def test_more_samples_begin_with_the_same_and_another_seed_is_another_start():
     denoiser = tiny()
-    a, b = (draw_digits(denoiser, Plan(n=n, steps=2, sampler="ddpm"))[0] for n in (100, 120))
+    a, b = (draw_pictures(denoiser, Plan(n=n, steps=2, sampler="ddpm"))[0] for n in (100, 120))
     assert torch.equal(a, b[:100])
-    assert not torch.equal(draw_digits(denoiser, Plan(n=100, steps=2, sampler="ddpm", seed=1))[0], a)
+    assert not torch.equal(draw_pictures(denoiser, Plan(n=100, steps=2, sampler="ddpm", seed=1))[0], a)
     assert a.abs().max() <= 1  # the last prediction is clipped
 
 
 def test_distances_are_on_the_floor_for_real_digits_and_above_it_for_noise(judge, monkeypatch):
     for name, low, high in (("digits", 0.5, 2), ("noise", 5, np.inf)):
         x = scale(TRAIN.images[-300:]) if name == "digits" else torch.randn(300, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-        monkeypatch.setattr("minidiff.run.evaluate.draw_digits", lambda denoiser, plan, x=x: (x, None))
+        monkeypatch.setattr("minidiff.run.evaluate.draw_pictures", lambda denoiser, plan, space, x=x: (x, None))
         got = judge_samples(tiny(), judge, TRAIN, TEST, Plan(n=300), np.random.default_rng(0))
         assert low < got["frechet"]["value"] / got["frechet"]["floor"] < high
         for metric in ("frechet", "kernel", "precision", "recall", "near_copies", "clear"):
             assert got[metric]["n"] == 300 and len(got[metric]["interval_95"]) == 2
         assert (got["precision"]["value"] > 0.7) == (name == "digits")
         if name == "digits":  # against *test* digits: let those be another thing, and training digits are far
-            other = Digits(255 - TEST.images, TEST.labels, "inverted")
+            other = Pictures(255 - TEST.images, TEST.labels, "inverted")
             far = judge_samples(tiny(), judge, TRAIN, other, Plan(n=300), np.random.default_rng(0))
             assert far["frechet"]["value"] > 5 * got["frechet"]["value"] and far["frechet"]["floor"] > 5 * got["frechet"]["floor"]
 
@@ -213,7 +214,8 @@ def test_noise_and_standard_error_of_known_spreads():
 
 def test_learned_variance_and_labels_are_used():
     denoiser = tiny(out_channels=2, vector_dim=10)
-    assert learns_variance(denoiser) and not learns_variance(tiny())
+    x = torch.zeros(1, 1, 28, 28)
+    assert learns_variance(denoiser, x) and not learns_variance(tiny(), x)
     got = bits(denoiser, TEST, 2, 4, seed=0)
     assert got["term by term"].keys() == got["stratified"].keys() == {"learned", "learned clipped"}
     x, labels = truth(500)
@@ -237,9 +239,9 @@ def test_a_network_of_labels_from_end_to_end(judge):
     assert json.loads(json.dumps(got)) == got
     assert "label_accuracy" in got["samples"]["dpm_solver 2 scale 2"]
     text = table(got)
-    for word in ("label_accuracy", "frechet", "near_copies", "stratified", "embedded, 4,500 digits", "noise"):
+    for word in ("label_accuracy", "frechet", "near_copies", "stratified", "embedded, 4,500 pictures", "noise"):
         assert word in text
-    assert "trained on other digits" in table({"data": {**got["data"], "trained_on_these": False}}) and "trained on other" not in text
+    assert "trained on other pictures" in table({"data": {**got["data"], "trained_on_these": False}}) and "trained on other" not in text
 
 
 def test_the_command_writes_what_it_prints(tmp_path, capsys, monkeypatch):
@@ -252,7 +254,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys, monkeypatch):
     printed, written, after = capsys.readouterr().out, json.loads(out.read_text()), read_metadata(weights)
     found = written["samples"]["ddim 1"]
     assert str(found["frechet"]["value"]) in printed and str(written["bits_per_dim"]["stratified"]["small"]["value"]) in printed
-    assert written["data"]["trained_on_these"] is False and "trained on other digits" in printed  # the shipped ones saw the full set
+    assert written["data"]["trained_on_these"] is False and "trained on other pictures" in printed  # the shipped ones saw the full set
     assert after["recipe"] == before["recipe"] and after["results"]["samples"]["ddim 1"] == found
     assert cli.main(["evaluate", str(weights), "-n", "20", "--steps", "2", "--bound", "0", "--stratified", "0", "--save"]) == 0
     results = read_metadata(weights)["results"]  # of what is not measured again, nothing is lost
@@ -271,7 +273,7 @@ def test_results_of_other_samplers_stay():
     ("args", "message"),
     [
         (["nothing"], "no shipped weights named 'nothing'"),
-        (["mnist-classifier"], "is a classifier"),
+        (["mnist-classifier"], "mnist-classifier is no denoiser"),
         (["mnist-ddpm", "-n", "19"], "n must be 0 (leave it out) or at least 20"),
         (["mnist-ddpm", "-n", "-5"], "n must be 0 (leave it out) or at least 20"),
         (["mnist-ddpm", "--bound", "1"], "bound must be 0 (leave it out) or at least 2"),
@@ -314,7 +316,7 @@ def test_fid_hands_over_pictures_as_inception_reads_them(monkeypatch):
     seen = {}
     fidelity(monkeypatch, lambda **kwargs: seen.update(kwargs) or {"frechet_inception_distance": 7.5})
     assert inception_fid(x, -x) == 7.5 and seen["fid"] is True and seen["cuda"] is False
-    assert isinstance(seen["input1"], Pictures) and len(seen["input1"]) == 3
+    assert isinstance(seen["input1"], AsBytes) and len(seen["input1"]) == 3
     picture = seen["input1"][1]
     assert picture.shape == (3, 28, 28) and picture.dtype == torch.uint8 and (picture.numpy() == TEST.images[1]).all()
     assert (seen["input2"][1].numpy() == 255 - TEST.images[1]).all()
@@ -332,6 +334,6 @@ def test_fid_says_what_to_do_without_package_or_network(monkeypatch, judge, caps
         raise AssertionError("sampled before it was known that the package is missing")
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # as if it were not installed
-    monkeypatch.setattr("minidiff.run.evaluate.draw_digits", too_early)
+    monkeypatch.setattr("minidiff.run.evaluate.draw_pictures", too_early)
     assert cli.main(["evaluate", "mnist-ddpm", "--fid"]) == 1
     assert one_line(capsys.readouterr().err, "pip install 'minidiff[fid]'")

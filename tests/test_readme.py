@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from minidiff.run import cli
-from minidiff.run.recipes import find, override
+from minidiff.run.recipes import find
+from minidiff.run.settings import override
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,7 +34,7 @@ def test_commands_in_the_readme_parse():
     lines = re.findall(r"(minidiff (?:verify|train|sample|evaluate|data|lab|tour)[^\n`]*?)(?: {3,}|\n|`)", TEXT)
     assert len(lines) >= 6
     for line in lines:
-        args = cli.parser().parse_args(line.split()[1:])
+        args = cli.parser(cli.COMMANDS).parse_args(line.split()[1:])
         if hasattr(args, "recipe"):
             override(find(args.recipe), args.settings)
 

@@ -6,10 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minidiff.learn import NetworkDenoiser, load, read_metadata
-from minidiff.nn.classifier import DigitClassifier
-from minidiff.run import RECIPES, build, load_classifier, prepare, pretrained, weights_path
-from minidiff.run.recipes import find, from_dict, override
+from minidiff.learn import NetworkDenoiser, load, read_metadata, save
+from minidiff.run import RECIPES, build, cifar10, load_classifier, load_latent_space, prepare, pretrained, weights_path
+from minidiff.run.batches import PICTURES
+from minidiff.run.first_stages import open_first_stage
+from minidiff.run.networks import make_network
+from minidiff.run.recipes import find, from_dict
+from minidiff.run.settings import override
+from minidiff.run.store import Pictures
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -17,10 +21,26 @@ def test_a_recipe_survives_json(name):
     assert from_dict(json.loads(json.dumps(RECIPES[name].to_dict()))) == RECIPES[name]
 
 
+def fresh_first_stage(name, folder):
+    """An untrained autoencoder of a recipe, as a file: for tests of what is built on it."""
+    recipe = find(name)
+    save(folder / f"{name}.safetensors", make_network(recipe).autoencoder, {"recipe": recipe.to_dict(), "latent_scale": 2.0})
+    return open_first_stage(folder / f"{name}.safetensors")
+
+
+@pytest.fixture
+def few_photographs(monkeypatch, tmp_path):
+    """Sixteen photographs in place of all."""
+    monkeypatch.setenv("MINIDIFF_CACHE", str(tmp_path / "cache"))
+    some = cifar10("train", "embedded", quiet=True)
+    few = Pictures(some.images[:16], some.labels[:16], "few")
+    monkeypatch.setitem(PICTURES, "cifar10", lambda split, source: few)
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_runs_two_steps(name, tmp_path):
+def test_every_recipe_runs_two_steps(name, tmp_path, few_photographs):
     recipe = override(RECIPES[name], ["train.batch=4", "train.steps=2", "train.warmup=1"])
-    job = prepare(recipe, "embedded")
+    job = prepare(recipe, "embedded", first_stage=fresh_first_stage(recipe.latent, tmp_path) if recipe.latent else None)
     steps = list(job.steps())
     assert [s.step for s in steps] == [1, 2] and all(s.loss > 0 for s in steps)
     job.publish(tmp_path / "w.safetensors", note="two steps")
@@ -28,11 +48,14 @@ def test_every_recipe_runs_two_steps(name, tmp_path):
     assert metadata["recipe"] == json.loads(json.dumps(recipe.to_dict()))
     assert metadata["steps"] == 2 and metadata["images_seen"] == 8
     assert metadata["note"] == "two steps" and len(metadata["data_sha256"]) == 64
-    if recipe.network.type == "classifier":
-        assert isinstance(load_classifier(tmp_path / "w.safetensors"), DigitClassifier)
+    trained = job.training.average
+    if recipe.network.type.endswith("classifier"):
+        back = load_classifier(tmp_path / "w.safetensors")
+    elif recipe.network.type == "autoencoder":
+        back, trained = load_latent_space(tmp_path / "w.safetensors").autoencoder, trained.autoencoder
     else:
-        back = load(tmp_path / "w.safetensors", build).network.state_dict()
-        assert all(torch.equal(v, back[k]) for k, v in job.training.average.state_dict().items())
+        back = load(tmp_path / "w.safetensors", build).network
+    assert all(torch.equal(v, back.state_dict()[k]) for k, v in trained.state_dict().items())
 
 
 def test_fresh_weights_are_a_function_of_the_seed_and_leave_torch_alone():
@@ -94,7 +117,8 @@ def test_bad_overrides_say_what_is_allowed(settings, message):
     ("call", "message"),
     [
         (lambda: find("mnist-dppm"), "unknown recipe 'mnist-dppm' .did you mean mnist-ddpm"),
-        (lambda: build("mnist-classifier"), "is a classifier"),
+        (lambda: build("mnist-classifier"), "is no denoiser: use minidiff.run.load_classifier"),
+        (lambda: build("cifar-autoencoder-f4"), "is no denoiser: use minidiff.run.load_latent_space"),
         (lambda: build({"name": "x", "data": "ring", "colour": 1}), "no recipe of this version"),
         (lambda: build({"name": "x"}), "no recipe of this version"),
         (lambda: build(override(find("toy-ring"), ["noise.kind=triangular"])), "noise.kind must be"),
@@ -106,8 +130,8 @@ def test_bad_overrides_say_what_is_allowed(settings, message):
         (lambda: build(override(find("mnist-ddpm"), ["network.channels=8,16,32"])), "speak of the same resolutions"),
         (lambda: prepare(replace(find("toy-ring"), data="rings")), "unknown data 'rings'"),
         (lambda: weights_path("mnist"), "no shipped weights named 'mnist'; there are .*mnist-ddpm"),
-        (lambda: load_classifier(weights_path("mnist-ddpm")), "not a classifier"),
-        (lambda: pretrained("mnist-classifier"), "is a classifier"),
+        (lambda: load_classifier(weights_path("mnist-ddpm")), "holds no classifier"),
+        (lambda: pretrained("mnist-classifier"), "is no denoiser"),
     ],
 )
 def test_bad_calls_say_what_is_allowed(call, message):

@@ -23,7 +23,7 @@ from minidiff.notebook.log_figure import draw_log
 from minidiff.run import RECIPES, cli, jobs, prepare
 from minidiff.run.jobs import run
 from minidiff.run.log import COLUMNS, step_log
-from minidiff.run.recipes import override
+from minidiff.run.settings import override
 
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -42,17 +42,18 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {f"minidiff/{p.relative_to(ROOT / 'minidiff').as_posix()}" for p in (ROOT / "minidiff").rglob("*.py")}
     files |= {"minidiff/py.typed"}
-    files |= {f"minidiff/data/{d}/{p.name}" for d in ("mnist-5k", "weights") for p in (ROOT / "data" / d).iterdir()}
+    files |= {f"minidiff/data/{d}/{p.name}" for d in ("mnist-5k", "cifar10-2k", "weights") for p in (ROOT / "data" / d).iterdir()}
     info = {n for n in names if n.split("/")[0].endswith(".dist-info")}
     assert names - info == files
     assert {"METADATA", "entry_points.txt", "LICENSE"} <= {Path(n).name for n in info}
 
 
 def test_digits_and_weights_load_from_the_wheel(run):
-    code = "from minidiff.run.data import data_dir, mnist; print(len(mnist(source='embedded', quiet=True)), data_dir())"
-    n, folder = run("-c", code).split()
-    assert n == "4500" and Path(folder).parts[-2:] == ("minidiff", "data") and not Path(folder).is_relative_to(ROOT)
-    assert "mnist train: 4500 digits, embedded" in run("-m", "minidiff.run.cli", "data", "list")
+    code = "from minidiff.run import cifar10, mnist; from minidiff.run.store import data_dir; e = 'embedded'; "
+    code += "print(len(mnist('train', e, quiet=True)), len(cifar10('test', e, quiet=True)), data_dir())"
+    n, m, folder = run("-c", code).split()
+    assert (n, m) == ("4500", "500") and Path(folder).parts[-2:] == ("minidiff", "data") and not Path(folder).is_relative_to(ROOT)
+    assert "mnist train: 4500 pictures, embedded" in run("-m", "minidiff.run.cli", "data", "list")
 
 
 def test_the_command_line_runs_from_the_wheel(run):

@@ -5,7 +5,7 @@
 
 The package keeps them as one table, sorted by class: 784 pixels and a label a row. Here they become two IDX files in
 which the classes take turns (0, 1, ..., 9, 0, 1, ...), so that any slice is balanced. The last 50 of each class come last:
-they are the test split (minidiff/run/data.py). The output is a function of the table alone: gzip gets no name and no
+they are the test split (minidiff/run/digits.py). The output is a function of the table alone: gzip gets no name and no
 time. With --full, every digit is looked up in the full set.
 """
 

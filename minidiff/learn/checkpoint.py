@@ -6,6 +6,7 @@ half of one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -99,6 +100,16 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """What published weights say of themselves: recipe, data checksum, steps, machine, measured results."""
     return read(path)[1]
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of weights, names and shapes included: the same for a file whose metadata have changed."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:

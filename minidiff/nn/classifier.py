@@ -1,4 +1,4 @@
-"""A small convolutional classifier of digits: the independent judge of generated ones."""
+"""Small convolutional classifiers, of digits and of photographs: the independent judges of generated ones."""
 
 from __future__ import annotations
 
@@ -33,3 +33,58 @@ class DigitClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.features(x))
         return out
+
+
+def _stage(c_in: int, c_out: int, pool: bool) -> nn.Sequential:
+    layers = [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
+    return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+
+
+class Pair(nn.Module):
+    """x + two convolutions of x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_stage(channels, channels, False), _stage(channels, channels, False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.body(x)
+        return out
+
+
+class PictureClassifier(nn.Module):
+    """(B, 3, 32, 32) in [-1, 1] -> logits (B, 10); `features` gives the 8 width numbers before the last layer.
+
+    A residual network of eight convolutions, width doubling as the picture is halved, with a global maximum at its end.
+    """
+
+    def __init__(self, width: int = 24, classes: int = 10) -> None:
+        super().__init__()
+        w = width
+        self.stages = nn.ModuleList([
+            nn.Sequential(_stage(3, w, False), _stage(w, 2 * w, True), Pair(2 * w)),
+            _stage(2 * w, 4 * w, True),
+            nn.Sequential(_stage(4 * w, 8 * w, True), Pair(8 * w)),
+        ])  # fmt: skip
+        self.last = nn.Linear(8 * w, classes)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The feature maps at 16 x 16, 8 x 8 and 4 x 4: what the perceptual loss compares."""
+        if x.ndim != 4 or x.shape[1:] != (3, 32, 32):
+            raise ValueError(f"the classifier reads (B, 3, 32, 32) in [-1, 1]; got {tuple(x.shape)}")
+        out = []
+        for stage in self.stages:
+            x = stage(x)
+            out.append(x)
+        return out
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, 32, 32) -> (B, 8 width)."""
+        return self.maps(x)[-1].amax((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.last(self.features(x))
+        return out
+
+
+Judge = DigitClassifier | PictureClassifier

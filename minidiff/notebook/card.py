@@ -1,5 +1,7 @@
 """What was measured once, of many samples, and is kept in the weights: read from there, for a notebook to print."""
 
+from typing import Any
+
 from minidiff.learn import read_metadata
 from minidiff.run import weights_path
 
@@ -23,6 +25,20 @@ def card(name: str, *keys: str) -> str:
     for n, m in {m["n"]: m for m in measured.values()}.items():
         lines.append(f"{'real digits':{wide}}  {n:6d}" + "".join(f"{m[key]['floor']:>26.3g}" for key in keys))
     return "\n".join(lines)
+
+
+def kept(name: str) -> dict[str, Any]:
+    """What `minidiff evaluate NAME -n 10000 --save` measured of a shipped autoencoder: its numbers alone, and how many a latent has.
+
+    Raises ValueError for weights that do not ship, and for weights of which no reconstructions were measured.
+    """
+    metadata = read_metadata(weights_path(name))
+    found = metadata.get("results", {}).get("reconstruction")
+    if found is None:
+        raise ValueError(f"no reconstructions were measured of {name}: `minidiff evaluate {name} -n 10000 --save`")
+    network = metadata["recipe"]["network"]
+    values = {key: m["value"] if isinstance(m, dict) else m for key, m in found.items()}
+    return values | {"numbers": network["z_channels"] * (32 // network["factor"]) ** 2}
 
 
 def natural(way: str) -> list[str | float]:

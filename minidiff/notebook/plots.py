@@ -18,15 +18,17 @@ def panel(columns: int = 1, rows: int = 1, width: float = 4.2, height: float = 3
 
 
 def images(x: Any, columns: int = 8, scale: float = 0.8, title: str | None = None, labels: Sequence[str] | None = None) -> Figure:
-    """A grid of grey pictures: x (N, 1, H, W) or (N, H, W), NumPy or torch, values in [-1, 1] (clipped for display)."""
+    """A grid of pictures: grey (N, 1, H, W) or (N, H, W), colour (N, 3, H, W); NumPy or torch, values in [-1, 1] (clipped for display)."""
     x = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, dtype=float)
-    x = x[:, 0] if x.ndim == 4 else x
+    if x.ndim == 4:
+        x = x[:, 0] if x.shape[1] == 1 else (x.transpose(0, 2, 3, 1) + 1) / 2
+    low = -1 if x.ndim == 3 else 0
     rows = -(-len(x) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(scale * columns, scale * rows + (0.35 if title else 0)), squeeze=False)
     for i, ax in enumerate(axes.ravel()):
         ax.axis("off")
         if i < len(x):
-            ax.imshow(np.clip(x[i], -1, 1), vmin=-1, vmax=1, cmap="gray")
+            ax.imshow(np.clip(x[i], low, 1), vmin=-1, vmax=1, cmap="gray")
             if labels is not None:
                 ax.set_title(labels[i], fontsize=8)
     if title:

@@ -28,7 +28,8 @@ from minidiff.notebook import plots
 from minidiff.notebook.setup import setup
 from minidiff.run import load_classifier, prepare, pretrained
 from minidiff.run.jobs import Job
-from minidiff.run.recipes import find, override
+from minidiff.run.recipes import find
+from minidiff.run.settings import override
 from minidiff.toy import swirl
 
 POINT_STEPS = 3000  # about twenty seconds on one core

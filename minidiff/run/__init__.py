@@ -1,7 +1,14 @@
 """Data, recipes and the command line: where everything is put together."""
 
-from minidiff.run.data import mnist, scale
+from minidiff.run.cifar import cifar10
+from minidiff.run.digits import mnist
+from minidiff.run.first_stages import load_latent_space
 from minidiff.run.jobs import load_classifier, prepare, pretrained, weights_path
-from minidiff.run.recipes import RECIPES, Recipe, build
+from minidiff.run.networks import build
+from minidiff.run.recipes import RECIPES, Recipe
+from minidiff.run.store import scale
 
-__all__ = ["RECIPES", "Recipe", "build", "load_classifier", "mnist", "prepare", "pretrained", "scale", "weights_path"]
+__all__ = [
+    "RECIPES", "Recipe", "build", "cifar10", "load_classifier", "load_latent_space", "mnist", "prepare", "pretrained", "scale",
+    "weights_path",
+]

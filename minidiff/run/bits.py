@@ -17,8 +17,8 @@ from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.prediction import Denoiser, Prediction
 from minidiff.run.conditions import label
-from minidiff.run.data import Digits, scale
 from minidiff.run.records import sig
+from minidiff.run.store import Pictures, scale
 from minidiff.wrappers import Clipped
 
 Wrap = Callable[[Denoiser], Denoiser]
@@ -26,7 +26,7 @@ Estimate = Callable[[Denoiser, Tensor, int, str, Any], dict[str, Tensor]]
 CHUNK = {"term by term": 16, "stratified": 64}  # T remembered answers to 16 digits take about 150 MB
 
 
-def bits(denoiser: NetworkDenoiser, test: Digits, bound: int, stratified: int, seed: int) -> dict[str, Any]:
+def bits(denoiser: NetworkDenoiser, test: Pictures, bound: int, stratified: int, seed: int) -> dict[str, Any]:
     """Bits/dim of test digits drawn at random, {how: {variance: numbers}}: `bound` of them term by term, `stratified` by strata of t.
 
     The term-by-term digits are the first of the stratified ones. The variance is "learned" where the network predicts it, else "small" and
@@ -39,7 +39,7 @@ def bits(denoiser: NetworkDenoiser, test: Digits, bound: int, stratified: int, s
         raise ValueError(f"there are {len(test)} test digits; bits/dim were asked for of {max(bound, stratified)}")
     order = np.random.default_rng(seed).permutation(len(test))
     x, labels = scale(test.images[order]), torch.from_numpy(test.labels[order].astype(np.int64))
-    kinds = models(("learned",) if learns_variance(denoiser) else ("small", "large"))
+    kinds = models(("learned",) if learns_variance(denoiser, x[:1]) else ("small", "large"))
     found = {}
     for (how, chunk), n, estimate in zip(CHUNK.items(), (bound, stratified), (term_by_term, by_strata), strict=True):
         if n:
@@ -66,9 +66,8 @@ def told_labels(denoiser: NetworkDenoiser) -> bool:
     return bool(getattr(denoiser.network, "vector_dim", 0))
 
 
-def learns_variance(denoiser: NetworkDenoiser) -> bool:
-    """Whether the network answers with a variance of its own (Improved DDPM Eq. 15)."""
-    x = torch.zeros(1, 1, 28, 28)
+def learns_variance(denoiser: NetworkDenoiser, x: Tensor) -> bool:
+    """Whether the network answers pictures x (1, C, H, W) with a variance of its own (Improved DDPM Eq. 15)."""
     cond = label([0]).null() if told_labels(denoiser) else None
     return denoiser(x, 1, cond).var_mix is not None
 

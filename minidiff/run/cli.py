@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidiff import Clipped, Denoiser, Guided, __version__
+from minidiff import Clipped, Denoiser, Guided
+from minidiff.run.options import parser
 
 if TYPE_CHECKING:
     from minidiff.run.jobs import Job
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command, run it, and turn every expected error into one line and exit status 1 (130 for Ctrl-C)."""
-    args = parser().parse_args(argv)
+    args = parser(COMMANDS).parse_args(argv)
     try:
         return int(args.command(args) or 0)
     except (ValueError, TypeError, KeyError, FloatingPointError, OSError) as e:
@@ -32,69 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minidiff: stopped", file=sys.stderr)
         return 130
-
-
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    p = argparse.ArgumentParser(prog="minidiff", description="Diffusion models: derived, checked and run.")
-    p.add_argument("--version", action="version", version=f"minidiff {__version__}")
-    commands = p.add_subparsers(required=True, metavar="COMMAND")
-
-    c = commands.add_parser("verify", help="check every equation numerically; exit status 1 if one fails")
-    c.add_argument("--json", action="store_true", help="machine-readable results")
-    c.add_argument("--only", metavar="PAPER", help="one paper, such as ddpm")
-    c.add_argument("--seed", type=int, default=0, help="other random points and draws (default: 0); the verdicts must not change")
-    c.set_defaults(command=verify)
-
-    c = commands.add_parser("tour", help="equations, a 2-D diffusion and digits, in a few minutes, into one report")
-    c.add_argument("--out", default="out", metavar="DIR", help="folder of the report (default: out)")
-    c.set_defaults(command=tour)
-
-    c = commands.add_parser("train", help="train a recipe; goes on by itself where it was stopped; torchrun -m minidiff.run.cli train ...")
-    c.add_argument("recipe", metavar="RECIPE", help="such as mnist-ddpm; an unknown name lists all")
-    c.add_argument("--out", metavar="DIR", help="folder for state and weights (default: runs/RECIPE)")
-    c.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="such as train.steps=500")
-    c.add_argument("--data", default="auto", choices=["auto", "embedded", "full"], help="which digits (default: full if present)")
-    c.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: one GPU a process (default: cpu)")
-    c.add_argument("--show", action="store_true", help="print the recipe and stop")
-    c.set_defaults(command=train)
-
-    c = commands.add_parser("sample", help="sample weights into a picture (digits, .png) or a table (points, .csv)")
-    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
-    c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
-    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
-    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
-    c.add_argument("--label", type=int, metavar="DIGIT", help="which digit, of weights that know labels (default: 0 to 9 in turn)")
-    c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
-    c.add_argument("--seed", type=int, default=0)
-    c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
-    c.set_defaults(command=sample)
-
-    _evaluate_options(commands)
-    c = commands.add_parser("data", help="which data are at hand; fetch the full MNIST")
-    c.add_argument("action", choices=["list", "fetch"])
-    c.add_argument("name", nargs="?", default="mnist")
-    c.set_defaults(command=data)
-
-    c = commands.add_parser("lab", help="open the notebooks in JupyterLab")
-    c.set_defaults(command=lab)
-    return p
-
-
-def _evaluate_options(commands: Any) -> None:
-    c = commands.add_parser("evaluate", help="judge weights for digits: quality of samples, bits/dim; each with n, interval and floor")
-    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
-    c.add_argument("-n", type=int, default=500, help="how many samples (default: 500; 0: none)")
-    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
-    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
-    c.add_argument("--scale", type=float, default=1.0, help="of guidance, for weights that are told labels (default: 1, none)")
-    c.add_argument("--bound", type=int, default=16, metavar="N", help="bits/dim of N test digits, every t (default: 16; 0: none)")
-    c.add_argument("--stratified", type=int, default=256, metavar="N", help="bits/dim of N, a few t each (default: 256; 0: none)")
-    c.add_argument("--seed", type=int, default=0)
-    c.add_argument("--json", metavar="FILE", help="write the numbers there too")
-    c.add_argument("--save", action="store_true", help="write the numbers into the weights' metadata")
-    c.add_argument("--fid", action="store_true", help="the Inception FID too; needs minidiff[fid], and downloads Inception's weights")
-    c.set_defaults(command=evaluate)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -119,16 +57,35 @@ def tour(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     """Train, from where the folder's state stands; under torchrun together with the other processes."""
     from minidiff.learn import distributed
-    from minidiff.run import jobs, recipes
+    from minidiff.run import jobs, recipes, settings
 
-    recipe = recipes.override(recipes.find(args.recipe), args.settings)
+    recipe = settings.override(recipes.find(args.recipe), args.settings)
     if args.show:
         print(json.dumps(recipe.to_dict(), indent=2))
         return 0
     with distributed.processes(args.device) as device:
-        status = _train(jobs.prepare(recipe, args.data, device), Path(args.out or f"runs/{recipe.name}"), distributed.rank() == 0)
+        speaks = distributed.rank() == 0
+        folder, status, first_stage = Path(args.out or f"runs/{recipe.name}"), 0, None
+        if recipe.latent:
+            status, first_stage = _first_stage(recipe.latent, folder.parent, args.data, device, speaks)
+        status = status or _train(jobs.prepare(recipe, args.data, device, first_stage), folder, speaks)
     distributed.leave(status)
     return status
+
+
+def _first_stage(name: str, runs: Path, data: str, device: str, speaks: bool) -> tuple[int, Any]:
+    """The autoencoder of a latent recipe: trained here, otherwise shipped, otherwise trained now; with the exit status of that."""
+    from minidiff.run import first_stages, jobs, recipes
+
+    path, status = first_stages.first_stage_path(name, runs), 0
+    if path is None:
+        path = runs / name / f"{name}.safetensors"
+        if speaks:
+            print(f"the autoencoder {name} is neither in {runs} nor shipped: it is trained first, into {path.parent}", flush=True)
+        status = _train(jobs.prepare(recipes.find(name), data, device), path.parent, speaks)
+    elif speaks:
+        print(f"latents by {path}")
+    return status, None if status else first_stages.open_first_stage(path)
 
 
 def _train(job: Job, folder: Path, speaks: bool) -> int:
@@ -165,49 +122,49 @@ def sample(args: argparse.Namespace) -> int:
     """Sample a denoiser and write what came out."""
     import torch
 
-    from minidiff.learn import load
+    from minidiff.learn import load, read_metadata
     from minidiff.run import build, pictures
     from minidiff.run.conditions import for_samples
     from minidiff.run.sampling import path
+    from minidiff.run.space import space_of
 
     if args.n < 1:
         raise ValueError(f"-n must be at least 1; got {args.n}")
-    network = load(_file(args.weights), build)
-    shape = pictures.shape_of(network)
+    weights = _file(args.weights)
+    network, space = load(weights, build), space_of(read_metadata(weights), weights.parent.parent)
     cond = for_samples(network.network, args.n, args.label)
     if cond is None and args.scale != 1:
         raise ValueError("--scale guides towards a condition, and these weights take none; leave it out")
     guided: Denoiser = network if args.scale == 1 else Guided(network, args.scale)
-    denoiser = Clipped(guided) if len(shape) == 3 else guided
+    denoiser = Clipped(guided) if space.bounded else guided
     rng = torch.Generator().manual_seed(args.seed)
-    x = torch.randn((args.n, *shape), generator=rng)
-    x = pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps)
-    out = Path(args.out or ("samples.png" if len(shape) == 3 else "samples.csv"))
-    pictures.write(out, x)
-    print(f"wrote {args.n} samples to {out}")
+    x = torch.randn((args.n, *space.shape), generator=rng)
+    x = space.show(pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps))
+    out = Path(args.out or ("samples.png" if x.ndim == 4 else "samples.csv"))
+    for file in dict.fromkeys([out, *([out.with_suffix(".npz")] if x.ndim == 4 and x.shape[1] == 3 else [])]):
+        pictures.write(file, x)
+        print(f"wrote {args.n} samples to {file}")
     return 0
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Judge a denoiser of digits, print the table, and keep the numbers where asked."""
-    from minidiff.learn import load, save
+    """Judge weights, print the table, and keep the numbers where asked."""
+    from minidiff.learn import read_metadata, save
     from minidiff.learn.checkpoint import read, replacing
-    from minidiff.run import build, load_classifier, mnist
     from minidiff.run import evaluate as judging
+    from minidiff.run.records import merged
 
     path = _file(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
-    denoiser, (_, metadata) = load(path, build), read(path)
-    train, test = mnist("train"), mnist("test")
-    result = judging.evaluate(denoiser, load_classifier(), train, test, plan)
-    result["data"]["trained_on_these"] = metadata.get("data_sha256") == train.checksum
+    train, test = judging.real_pictures(read_metadata(path))
+    result = judging.evaluate_file(path, train, test, plan)
     print(judging.table(result))
     if args.json:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if args.save:
         tensors, metadata = read(path)  # again: another evaluation may have put its numbers there meanwhile
-        save(path, tensors, {**metadata, "results": judging.merged(metadata.get("results", {}), result)})
+        save(path, tensors, {**metadata, "results": merged(metadata.get("results", {}), result)})
     return 0
 
 
@@ -220,14 +177,20 @@ def _file(weights: str) -> Path:
 
 def data(args: argparse.Namespace) -> int:
     """List the data at hand, or fetch a set."""
-    from minidiff.run import data as sets
+    from minidiff.run.batches import PICTURES
+    from minidiff.run.cifar import fetch_cifar10
+    from minidiff.run.digits import fetch_mnist
 
     if args.action == "fetch":
-        print(f"{args.name}: {sets.fetch(args.name)}")
+        fetches = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
+        if args.name not in fetches:
+            raise ValueError(f"there is no data set {args.name!r} to fetch; there are {', '.join(fetches)}")
+        print(f"{args.name}: {fetches[args.name]()}")
     else:
-        for split in ("train", "test"):
-            d = sets.mnist(split, quiet=True)
-            print(f"mnist {split}: {len(d.images)} digits, {d.name}")
+        for name, pictures in PICTURES.items():
+            for split in ("train", "test"):
+                d = pictures(split, quiet=True)
+                print(f"{name} {split}: {len(d)} pictures, {d.name}")
     return 0
 
 
@@ -237,6 +200,9 @@ def lab(args: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise ValueError("the notebooks are not part of the installed package: clone the repository and run `make lab` there")
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])
+
+
+COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, data, lab)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidiff.learn.condition import Condition
-from minidiff.run.data import mnist, scale
+from minidiff.run.digits import mnist
+from minidiff.run.store import scale
 
 
 def label(labels: Any, classes: int = 10) -> Condition:

@@ -15,8 +15,8 @@ class FidError(ValueError):
     """FID cannot be measured here, with one line that says why and what to do."""
 
 
-class Pictures(Dataset[Tensor]):
-    """(n, 1, H, W) in [-1, 1] as Inception's reader wants them: uint8 (3, H, W), the grey value three times."""
+class AsBytes(Dataset[Tensor]):
+    """(n, 1 or 3, H, W) in [-1, 1] as Inception's reader wants them: uint8 (3, H, W), a grey value three times."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
@@ -44,7 +44,7 @@ def inception_fid(x: Tensor, y: Tensor) -> float:
     """
     fidelity = find_fidelity()
     try:
-        both = {"input1": Pictures(x), "input2": Pictures(y)}
+        both = {"input1": AsBytes(x), "input2": AsBytes(y)}
         found = fidelity.calculate_metrics(**both, fid=True, cuda=False, verbose=False, save_cpu_ram=True)
     except (URLError, OSError) as e:
         raise FidError(f"--fid could not get Inception's weights ({e}): connect to the network once, or leave --fid out") from e

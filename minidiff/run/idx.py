@@ -7,13 +7,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-
-
-class DataError(ValueError):
-    """Data that are missing, damaged or out of reach; one line that says which file and what to do."""
+from minidiff.run.store import Bytes, DataError
 
 
 def read_idx(path: str | Path, dims: int | None = None) -> Bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import platform
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,15 +22,19 @@ from minidiff import __version__
 from minidiff.learn import distributed
 from minidiff.learn.checkpoint import fill, load, load_state, read, save, save_state
 from minidiff.learn.denoiser import NetworkDenoiser
+from minidiff.learn.first_stage import Features, FirstStage, Weights, first_stage_objective
+from minidiff.learn.latent import LatentSpace
 from minidiff.learn.loss import hybrid_loss, simple_loss
 from minidiff.learn.times import LossAwareTimes
-from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, uninterrupted
-from minidiff.nn.classifier import DigitClassifier
-from minidiff.run.conditions import CONDITIONS
-from minidiff.run.data import data_dir, mnist, scale
+from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, step_generator, uninterrupted
+from minidiff.nn.autoencoder import Autoencoder
+from minidiff.nn.classifier import DigitClassifier, PictureClassifier
+from minidiff.run.batches import batches
+from minidiff.run.first_stages import FirstStageFile
 from minidiff.run.log import step_log
-from minidiff.run.recipes import Recipe, build, checked, from_dict, make_network
-from minidiff.toy import TOYS
+from minidiff.run.networks import build, make_network
+from minidiff.run.recipes import Recipe, checked, from_dict
+from minidiff.run.store import data_dir
 
 
 @dataclass
@@ -49,6 +53,11 @@ class Job:
         """Train from training.step to the end, one TrainStep at a time; the seconds, also the caller's, are counted in training.seconds."""
         if isinstance(self.training.model, NetworkDenoiser):
             steps = fit(self.training, self.batch, {"simple": simple_loss, "hybrid": hybrid_loss}[self.recipe.train.loss])
+        elif isinstance(self.training.model, FirstStage):
+            t = self.recipe.train
+            features = _photograph_features() if t.perceptual > 0 else None
+            weights = Weights(t.regulariser, t.perceptual, t.adversarial, t.late)
+            steps = descend(self.training, first_stage_objective(self.training, self.batch, weights, features))
         else:
             steps = descend(self.training, self._classify)
         begun = time.monotonic() - self.training.seconds
@@ -58,8 +67,7 @@ class Job:
 
     def _classify(self, rng: torch.Generator) -> Tensor:
         x, labels = (part.to(self.training.device) for part in self.batch(rng))
-        shift = torch.randint(-2, 3, (2,), generator=rng).tolist()  # a digit moved by two pixels is still that digit
-        return F.cross_entropy(self.training.working()(torch.roll(x, shift, (2, 3))), labels)
+        return F.cross_entropy(self.training.working()(x), labels)
 
     def resume(self, path: Path) -> bool:
         """Take up the training state at path, if there is one; FileError if it belongs to other settings."""
@@ -76,7 +84,16 @@ class Job:
         """Write the averaged weights with all that says how they came about."""
         t = self.training
         done = {"steps": t.step, "images_seen": t.step * self.recipe.train.batch, "seconds": round(t.seconds, 3)}
-        save(path, t.average, {**self.settings, **done, **made_with(t.device), **results})
+        network = t.average
+        if isinstance(network, FirstStage):  # its discriminator has done its work
+            autoencoder = network.autoencoder
+            network, results = autoencoder, {"latent_scale": self._latent_scale(autoencoder), **results}
+        save(path, network, {**self.settings, **done, **made_with(t.device), **results})
+
+    def _latent_scale(self, autoencoder: Autoencoder) -> float:
+        """One over the standard deviation of latents of 64 training batches."""
+        pictures = (self.batch(step_generator(self.training.seed, -k))[0].to(self.training.device) for k in range(1, 65))
+        return LatentSpace.measure(copy.deepcopy(autoencoder), pictures, step_generator(self.training.seed, 0)).scale
 
 
 def _renewed(settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,49 +122,25 @@ def _commit() -> str:
     return answer
 
 
-def prepare(recipe: Recipe, source: str = "auto", device: str = "cpu") -> Job:
-    """The job of a recipe, with fresh weights. source: which digits, see `minidiff.run.mnist`. device: where torch shall compute."""
-    batch, checksum = batches(recipe, source)
-    t = recipe.train
-    model = make_network(recipe) if recipe.network.type == "classifier" else build(recipe)
+def prepare(recipe: Recipe, source: str = "auto", device: str = "cpu", first_stage: FirstStageFile | None = None) -> Job:
+    """The job of a recipe, with fresh weights. source: which pictures, see `mnist` and `cifar10`. device: where torch computes.
+
+    first_stage: the autoencoder in whose latent space the recipe works, if it names one.
+    """
+    t, kind = recipe.train, recipe.network.type
+    checked("train.precision", t.precision, ("float32", "bfloat16"))
+    if kind == "autoencoder" and (t.precision != "float32" or t.compile):
+        raise ValueError("an autoencoder is trained in float32 and not compiled: leave out train.precision and train.compile")
+    batch, identity = batches(recipe, source, first_stage)
+    model = build(recipe) if kind in ("unet", "mlp") else make_network(recipe)
     (model.network if isinstance(model, NetworkDenoiser) else model).to(device)
     choice = checked("train.times", t.times, ("uniform", "aware"))
-    checked("train.precision", t.precision, ("float32", "bfloat16"))
     times = LossAwareTimes(recipe.noise.T, uniform=0.1) if choice == "aware" else None
     training = Training(
-        model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times, accumulate=t.accumulate, precision=t.precision, compile=t.compile
-    )
-    return Job(recipe, training, batch, {"recipe": recipe.to_dict(), "data_sha256": checksum})
-
-
-def batches(recipe: Recipe, source: str) -> tuple[Batch, str]:
-    """batch(generator) for a recipe's data, drawn with replacement, and the checksum of that data."""
-    n = recipe.train.batch
-    if recipe.data == "mnist":
-        digits = mnist("train", source)
-        labels = torch.from_numpy(digits.labels.astype(np.int64))
-        told = CONDITIONS[checked("told", recipe.told, CONDITIONS)]
-
-        def draw_digits(rng: torch.Generator) -> tuple[Tensor, Any]:
-            i = torch.randint(0, len(labels), (n,), generator=rng)
-            x = scale(digits.images[i.numpy()])
-            if recipe.network.type == "classifier":
-                return x, labels[i]
-            cond = told.make(x, labels[i], rng)
-            if cond is not None and recipe.train.drop > 0:
-                cond = cond.drop(torch.rand(n, generator=rng) < recipe.train.drop)
-            return x, cond
-
-        return draw_digits, digits.checksum
-    if recipe.data not in TOYS:
-        raise ValueError(f"unknown data {recipe.data!r}; there are mnist, {', '.join(TOYS)}")
-    # A fixed set of points, as with pictures; large enough that learning it by heart is out of reach.
-    x = torch.from_numpy(TOYS[recipe.data](20_000, np.random.default_rng(recipe.train.seed))).float()
-
-    def draw_points(rng: torch.Generator) -> tuple[Tensor, Any]:
-        return x[torch.randint(0, len(x), (n,), generator=rng)], None
-
-    return draw_points, hashlib.sha256(x.numpy().tobytes()).hexdigest()
+        model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times, accumulate=t.accumulate, precision=t.precision, compile=t.compile,
+        weight_decay=t.weight_decay,
+    )  # fmt: skip
+    return Job(recipe, training, batch, {"recipe": recipe.to_dict(), **identity})
 
 
 def run(job: Job, folder: Path) -> Iterator[TrainStep]:
@@ -196,12 +189,19 @@ def pretrained(name: str) -> NetworkDenoiser:
     return load(weights_path(name), build)
 
 
-def load_classifier(path: str | Path | None = None) -> DigitClassifier:
-    """The shipped classifier of digits, or the one at path."""
-    path = Path(path) if path else weights_path("mnist-classifier")
+def load_classifier(name: str | Path = "mnist-classifier") -> DigitClassifier | PictureClassifier:
+    """The shipped classifier of digits ("mnist-classifier") or of photographs ("cifar-classifier"), or the one in a .safetensors file."""
+    path = Path(name) if str(name).endswith(".safetensors") else weights_path(str(name))
     tensors, metadata = read(path)
     network = make_network(from_dict(metadata.get("recipe", {})))
-    if not isinstance(network, DigitClassifier):
-        raise ValueError(f"{path} holds a denoiser, not a classifier: use minidiff.learn.load")
+    if not isinstance(network, DigitClassifier | PictureClassifier):
+        raise ValueError(f"{path} holds no classifier: use minidiff.learn.load, or load_latent_space for an autoencoder")
     fill(network, tensors, path)
     return network.eval().requires_grad_(False)
+
+
+def _photograph_features() -> Features:
+    """The feature maps of the shipped judge of photographs, for the perceptual loss."""
+    judge = load_classifier("cifar-classifier")
+    assert isinstance(judge, PictureClassifier)
+    return judge.maps

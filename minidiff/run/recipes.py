@@ -1,32 +1,26 @@
-"""Recipes: everything that makes a trained model, as frozen values; and `build`, where a network meets a denoiser.
+"""Recipes: everything that makes a trained model, as frozen values.
 
-A recipe is saved inside the weights it made. Nothing else is needed to rebuild the network, or to train it again.
+A recipe is saved inside the weights it made. Nothing else is needed to rebuild the network (networks.py), or to train it again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import typing
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
-
-import torch
-from torch import nn
-
-from minidiff.learn.denoiser import NetworkDenoiser
-from minidiff.nn.classifier import DigitClassifier
-from minidiff.nn.mlp import MLP
-from minidiff.nn.unet import UNet
-from minidiff.run.conditions import CONDITIONS
-from minidiff.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class Network:
-    """type "unet" (pictures), "mlp" (points in the plane) or "classifier"; the other fields as their constructors name them."""
+    """type "unet" (pictures and latents), "mlp" (points in the plane), "classifier", or "autoencoder" (vector-quantised if codes > 0).
+
+    The other fields are as the constructors of these name them.
+    """
 
     type: str = "unet"
+    in_channels: int = 1
     channels: tuple[int, ...] = (48, 96)
     blocks: int = 2
     attention: tuple[bool, ...] = (False, True)
@@ -34,6 +28,9 @@ class Network:
     frequencies: tuple[int, ...] = ()
     width: int = 128
     depth: int = 3
+    factor: int = 4
+    z_channels: int = 4
+    codes: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,7 @@ class Train:
     loss: "simple", or "hybrid" for a network that learns its variance too. times: "uniform", or "aware" (LossAwareTimes).
     drop: the share of training examples whose condition is emptied, for classifier-free guidance. accumulate: the batch in so many
     parts, one after the other. precision: "float32", or "bfloat16" (torch's autocast; for GPUs). compile: torch.compile the network.
+    weight_decay: of AdamW, for classifiers. The last four are for autoencoders, see minidiff.learn.Weights.
     """
 
     steps: int = 16_000
@@ -68,19 +66,26 @@ class Train:
     accumulate: int = 1
     precision: str = "float32"
     compile: bool = False
+    weight_decay: float = 0.0
+    regulariser: float = 1e-6
+    perceptual: float = 0.0
+    adversarial: float = 0.0
+    late: int = 0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model: its name, data ("mnist", or a name of minidiff.toy.TOYS), what it predicts, network, noise and training.
+    """One model: its name, data ("mnist", "cifar10", or a name of minidiff.toy.TOYS), what it predicts, network, noise and training.
 
-    told: what the network is told of x_0, a name of minidiff.run.conditions.CONDITIONS; "" for nothing.
+    told: what the network is told of x_0, a name of minidiff.run.conditions.CONDITIONS; "" for nothing. latent: the recipe of the
+    autoencoder in whose latent space this one works; "" for the pixels.
     """
 
     name: str
     data: str
     predicts: str = "eps"
     told: str = ""
+    latent: str = ""
     network: Network = field(default_factory=Network)
     noise: Noise = field(default_factory=Noise)
     train: Train = field(default_factory=Train)
@@ -94,6 +99,19 @@ def _toy(name: str) -> Recipe:
     # T = 200 with betas five times Ho et al.'s: the same alpha_bar_T as T = 1000 with the usual ones (notebook 02).
     noise = Noise("linear", T=200, beta_1=5e-4, beta_T=0.1)
     return Recipe(f"toy-{name}", name, network=Network("mlp"), noise=noise, train=Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
+
+
+def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], codes: int = 0) -> Recipe:
+    network = Network("autoencoder", 3, channels, blocks=1, factor=factor, z_channels=z_channels, codes=codes)
+    train = Train(steps=8000, batch=32, lr=2e-3, regulariser=1.0 if codes else 1e-6)
+    return Recipe(f"cifar-autoencoder{'-vq' if codes else ''}-f{factor}", "cifar10", network=network, train=train)
+
+
+def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
+    """One U-Net for every space. A map of 32 x 32 is folded first, so that f = 2 costs what pixels cost, and each further f a quarter."""
+    network = Network("unet", in_channels, (64, 128, 128), attention=(False, True, True), patch=2 if factor < 2 else 1)
+    latent = f"cifar-autoencoder-f{factor}" if factor else ""
+    return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=12_000, drop=0.1))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -124,6 +142,21 @@ RECIPES: dict[str, Recipe] = {
             train=Train(steps=5000, batch=32, lr=2e-3, warmup=50, ema=0.995),
         ),
         Recipe("mnist-classifier", "mnist", "label", network=Network("classifier", width=24), train=Train(steps=4000, batch=64, lr=2e-3)),
+        # the judge of photographs, and the feature space of distances: about nine epochs
+        Recipe(
+            "cifar-classifier", "cifar10", "label", network=Network("picture-classifier", width=24),
+            train=Train(steps=14_000, batch=64, lr=2e-3, warmup=1000, weight_decay=0.05),
+        ),
+        _autoencoder(1, 3, (32,)),
+        _autoencoder(2, 4, (48,)),
+        _autoencoder(4, 4, (48, 96)),
+        _autoencoder(8, 4, (48, 96, 128)),
+        _autoencoder(4, 4, (48, 96), codes=512),
+        _diffusion("cifar-pixel", 3),
+        _diffusion("cifar-latent-f1", 3, 1),
+        _diffusion("cifar-latent-f2", 4, 2),
+        _diffusion("cifar-latent-f4", 4, 4),
+        _diffusion("cifar-latent-f8", 4, 8),
     ]
 }
 
@@ -131,51 +164,11 @@ RECIPES: dict[str, Recipe] = {
 def find(name: str) -> Recipe:
     """The recipe of this name; ValueError with the nearest names if there is none."""
     if name not in RECIPES:
-        raise ValueError(f"unknown recipe {name!r}{_nearest(name, RECIPES)}; there are {', '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}{nearest(name, RECIPES)}; there are {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
-def build(recipe: Recipe | str | dict[str, Any]) -> NetworkDenoiser:
-    """The denoiser of a recipe, with fresh weights that are a function of its seed; a name or a saved dictionary will do.
-
-    Raises ValueError for an unknown name, key or kind, and for a recipe that makes no denoiser (the classifier).
-    """
-    recipe = find(recipe) if isinstance(recipe, str) else from_dict(recipe) if isinstance(recipe, dict) else recipe
-    if recipe.network.type == "classifier":
-        raise ValueError(f"{recipe.name} is a classifier, not a denoiser: use minidiff.run.load_classifier")
-    return NetworkDenoiser(make_network(recipe), make_schedule(recipe.noise), recipe.predicts)
-
-
-def make_network(recipe: Recipe) -> nn.Module:
-    """The network alone, initialised from the recipe's seed without touching the global random state."""
-    n = recipe.network
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.train.seed)
-        if n.type == "unet":
-            # channels-last is how the CPU's convolutions like their pictures: about a quarter faster here
-            out = {"simple": 1, "hybrid": 2}[checked("train.loss", recipe.train.loss, ("simple", "hybrid"))]
-            told = CONDITIONS[checked("told", recipe.told, CONDITIONS)]
-            unet = UNet(1, out, n.channels, n.blocks, n.attention, n.patch, told.vector_dim, told.image_channels, n.frequencies)
-            return unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-        if n.type == "mlp":
-            return MLP(2, 2, n.width, n.depth)
-        if n.type == "classifier":
-            return DigitClassifier(n.width)
-    raise ValueError(f'network.type must be "unet", "mlp" or "classifier"; got {n.type!r}')
-
-
-def make_schedule(noise: Noise) -> Schedule:
-    """The schedule that a recipe names."""
-    if noise.kind == "linear":
-        return Schedule.linear(noise.T, noise.beta_1, noise.beta_T)
-    if noise.kind == "cosine":
-        return Schedule.cosine(noise.T)
-    if noise.kind == "sigmoid":
-        return Schedule.sigmoid(noise.T)
-    raise ValueError(f'noise.kind must be "linear", "cosine" or "sigmoid"; got {noise.kind!r}')
-
-
-def checked(key: str, value: str, allowed: typing.Iterable[str]) -> str:
+def checked(key: str, value: str, allowed: Iterable[str]) -> str:
     """value, if it is allowed; ValueError with all that are."""
     if value not in allowed:
         raise ValueError(f"{key} must be one of {', '.join(repr(a) for a in allowed)}; got {value!r}")
@@ -197,41 +190,7 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with settings such as "train.steps=500" applied; typed, and an unknown key names the nearest ones."""
-    for setting in settings:
-        key, eq, text = setting.partition("=")
-        if not eq:
-            raise ValueError(f"a setting reads key=value, such as train.steps=500; got {setting!r}")
-        recipe = _set(recipe, key.strip(), text.strip())
-    return recipe
-
-
-def _set(recipe: Recipe, key: str, text: str) -> Recipe:
-    known = {f"{part}.{f.name}" for part in ("network", "noise", "train") for f in dataclasses.fields(getattr(recipe, part))}
-    known |= {"predicts", "told"}
-    if key not in known:
-        raise ValueError(f"unknown setting {key!r}{_nearest(key, known)}; `minidiff train {recipe.name} --show` lists all")
-    if "." not in key:
-        return replace(recipe, predicts=text) if key == "predicts" else replace(recipe, told=text)
-    part, name = key.split(".")
-    old = getattr(recipe, part)
-    kind = typing.get_type_hints(type(old))[name]
-    return replace(recipe, **{part: replace(old, **{name: _parse(key, text, kind)})})
-
-
-def _parse(key: str, text: str, kind: Any) -> Any:
-    """text as a value of this type: int, float, bool, str, or a tuple of them ("32,64")."""
-    if typing.get_origin(kind) is tuple:
-        return tuple(_parse(key, item.strip(), typing.get_args(kind)[0]) for item in text.strip("()").split(",") if item.strip())
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError):
-        raise ValueError(f"{key} takes a {kind.__name__}; got {text!r}") from None
-
-
-def _nearest(name: str, names: typing.Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Which of the names may have been meant, for an error message."""
     close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.4)
     return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.neighbours import share
-from minidiff.nn.classifier import DigitClassifier
+from minidiff.nn.classifier import Judge
 from minidiff.run.conditions import coarse, holes, low_resolution, partly
-from minidiff.run.data import Digits, scale
 from minidiff.run.records import plain, sig
+from minidiff.run.store import Pictures, scale
 from minidiff.sample import dpm_solver, last
 from minidiff.wrappers import Clipped
 
@@ -36,7 +36,7 @@ def tasks(channels: int, x: Tensor) -> dict[str, tuple[Condition, Tensor, Tensor
     return {"holes": (partly(x, known), torch.where(known, x, -torch.ones_like(x)), ~known)}
 
 
-def judge_restoration(denoiser: NetworkDenoiser, judge: DigitClassifier, test: Digits, n: int, steps: int, seed: int = 0) -> dict[str, Any]:
+def judge_restoration(denoiser: NetworkDenoiser, judge: Judge, test: Pictures, n: int, steps: int, seed: int = 0) -> dict[str, Any]:
     """Of n test digits drawn at random, for each task: PSNR over the wanted pixels, the share read as the original, and a test of the law.
 
     Given the same y, the truth x_0 and a draw are independent draws of one law if the sampler is right; then
@@ -76,7 +76,7 @@ def restored(denoiser: NetworkDenoiser, cond: Condition, shape: torch.Size, step
     return out
 
 
-def read(judge: DigitClassifier, x: Tensor) -> Tensor:
+def read(judge: Judge, x: Tensor) -> Tensor:
     """The class the judge sees in each picture, (n,)."""
     return torch.cat([judge(part).argmax(1) for part in x.split(500)])
 

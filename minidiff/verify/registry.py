@@ -27,6 +27,7 @@ PAPERS = {
     "solvers": "Fast samplers: DPM-Solver++, Heun, and every sampler on Gaussian data",
     "guidance": "Classifier-free guidance, Ho & Salimans 2022",
     "inpainting": "Inpainting and editing: replacement, RePaint, SDEdit",
+    "latent": "Latent diffusion, Rombach, Blattmann, Lorenz, Esser & Ommer 2022",
     "gaussian": "Gaussian data, where everything is known",
     "mixture": "Gaussian mixtures, where everything is known or one integral away",
     "ledger": "The ledger itself",

@@ -25,7 +25,7 @@ from scipy.integrate import trapezoid
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, prior_term, transition
 from minidiff.arrays import normal
-from minidiff.run.data import mnist
+from minidiff.run import mnist
 from minidiff.toy import swirl
 from minidiff.verify import show
 
