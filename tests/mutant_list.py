@@ -1,4 +1,4 @@
-"""The mistakes that tests/mutants.py plants: DDPM and its bound first, then fast samplers, Improved DDPM, guidance, editing, likelihood, latents.
+"""The mistakes that tests/mutants.py plants: DDPM and its bound, fast samplers, Improved DDPM, guidance, editing, likelihood, latents.
 
 Numbers are those of the course's list of typical mistakes; E1 to E13 are errors found in public teaching repositories (those that are no
 plain case of a numbered one), E14 are typical of autoencoders.
