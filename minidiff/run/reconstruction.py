@@ -13,7 +13,7 @@ from minidiff.metrics import frechet_distance
 from minidiff.nn.autoencoder import VQAutoencoder
 from minidiff.nn.classifier import Judge
 from minidiff.run.first_stages import FirstStageFile
-from minidiff.run.records import plain, resampled, sig
+from minidiff.run.records import mean_of, plain, sig
 from minidiff.run.store import Pictures, scale
 
 CHUNK = 250
@@ -37,7 +37,7 @@ def judge_reconstruction(
     said, seen = (torch.cat([judge(p).argmax(1) for p in y.split(CHUNK)]) for y in (again, x))
     kept = (said == seen).double().numpy()
     out: dict[str, Any] = {"n": n}
-    out |= {"psnr": resampled(psnr(again, x).numpy()), "ssim": resampled(ssim(again, x).numpy()), "kept_label": resampled(kept)}
+    out |= {"psnr": mean_of(psnr(again, x).numpy()), "ssim": mean_of(ssim(again, x).numpy()), "kept_label": mean_of(kept)}
     out["frechet"] = plain(frechet_distance(a, b, c, rng))
     out["latent_std"] = sig(z.std().item() / first_stage.space.scale)
     out["scaled_std_by_channel"] = [sig(s) for s in z.transpose(0, 1).flatten(1).std(1).tolist()]

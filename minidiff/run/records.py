@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,18 @@ def sig(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def resampled(each: NDArray[np.float64], times: int = 500) -> dict[str, Any]:
-    """The mean of numbers, one for each picture, with its 95% bootstrap interval; by a fixed seed, so that it comes back the same."""
+def resampled(statistic: Callable[[Any], float], n: int, floor: float | None = None, times: int = 500) -> dict[str, Any]:
+    """A statistic of n pictures, a function of their indices, with its 95% bootstrap interval, the same at every call."""
     rng = np.random.default_rng(0)
-    spread = [each[rng.integers(0, len(each), len(each))].mean() for _ in range(times)]
+    spread = [statistic(rng.integers(0, n, n)) for _ in range(times)]
     low, high = np.quantile(spread, [0.025, 0.975])
-    return {"value": sig(float(each.mean())), "n": len(each), "interval_95": [sig(float(low)), sig(float(high))]}
+    out = {"value": sig(statistic(np.arange(n))), "n": n, "interval_95": [sig(low), sig(high)]}
+    return out if floor is None else out | {"floor": sig(floor)}
+
+
+def mean_of(each: NDArray[np.float64]) -> dict[str, Any]:
+    """The mean of numbers, one for each picture, as `resampled` gives it."""
+    return resampled(lambda i: float(each[i].mean()), len(each))
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.neighbours import share
 from minidiff.nn.classifier import Judge
 from minidiff.run.conditions import coarse, holes, low_resolution, partly
-from minidiff.run.records import plain, sig
+from minidiff.run.records import plain, resampled
 from minidiff.run.store import Pictures, scale
 from minidiff.sample import dpm_solver, last
 from minidiff.wrappers import Clipped
@@ -88,17 +87,8 @@ def errors(y: Tensor, x: Tensor, wanted: Tensor) -> Tensor:
 
 def _db(error: Tensor) -> dict[str, Any]:
     """PSNR in dB of the mean error, pixels running from -1 to 1: 10 log10(4 / error)."""
-    return _resampled(lambda i: 10 * np.log10(4 / error[i].mean().item()), len(error), None)
+    return resampled(lambda i: 10 * np.log10(4 / error[i].mean().item()), len(error))
 
 
 def _ratio(one: Tensor, mean: Tensor, right: float) -> dict[str, Any]:
-    return _resampled(lambda i: (one[i].mean() / mean[i].mean()).item(), len(one), right)
-
-
-def _resampled(statistic: Callable[[Any], float], n: int, floor: float | None, times: int = 500) -> dict[str, Any]:
-    """A statistic of pictures with its 95% bootstrap interval; resampled with a fixed seed, so that a number comes back the same."""
-    rng = np.random.default_rng(0)
-    spread = [statistic(rng.integers(0, n, n)) for _ in range(times)]
-    low, high = np.quantile(spread, [0.025, 0.975])
-    out = {"value": sig(statistic(np.arange(n))), "n": n, "interval_95": [sig(low), sig(high)]}
-    return out if floor is None else out | {"floor": sig(floor)}
+    return resampled(lambda i: (one[i].mean() / mean[i].mean()).item(), len(one), right)
