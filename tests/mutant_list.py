@@ -561,7 +561,7 @@ MUTANTS += [
     Mutant(26, "latents not scaled", "learn/latent.py", "return self.autoencoder.encode(x).push(self.scale, 0.0)", "return self.autoencoder.encode(x)",
            ("latent 1-2",)),
     Mutant(26, "the scale upside down", "learn/latent.py", "** 2) ** -0.5))", "** 2) ** 0.5))", ("latent 1-2",)),
-    Mutant(26, "the mean of the posterior alone measured", "learn/latent.py", "z = q.sample(torch.randn(q.mean.shape, generator=rng)).double()",
+    Mutant(26, "the mean of the posterior alone measured", "learn/latent.py", "z = q.sample(torch.randn(q.mean.shape, generator=rng).to(q.mean)).double()",
            "z = q.mean.double()", ("latent 1-2",)),
     Mutant(26, "a gradient into the encoder", "learn/latent.py", "@torch.no_grad()\n    def encode", "def encode", ("latent frozen",)),
     Mutant(26, "an autoencoder that is not frozen", "learn/latent.py", "self.autoencoder.eval().requires_grad_(False)", "self.autoencoder.eval()",

@@ -49,7 +49,7 @@ class LatentSpace:
         with torch.no_grad():
             for x in pictures:
                 q = autoencoder.encode(x)
-                z = q.sample(torch.randn(q.mean.shape, generator=rng)).double()
+                z = q.sample(torch.randn(q.mean.shape, generator=rng).to(q.mean)).double()
                 n, total, squares = n + z.numel(), total + z.sum().item(), squares + z.square().sum().item()
         if n < 2:
             raise ValueError("a standard deviation needs at least two numbers; no pictures were given")

@@ -55,7 +55,7 @@ class Job:
             steps = fit(self.training, self.batch, {"simple": simple_loss, "hybrid": hybrid_loss}[self.recipe.train.loss])
         elif isinstance(self.training.model, FirstStage):
             t = self.recipe.train
-            features = _photograph_features() if t.perceptual > 0 else None
+            features = _photograph_features(self.training.device) if t.perceptual > 0 else None
             weights = Weights(t.regulariser, t.perceptual, t.adversarial, t.late)
             steps = descend(self.training, first_stage_objective(self.training, self.batch, weights, features))
         else:
@@ -200,8 +200,8 @@ def load_classifier(name: str | Path = "mnist-classifier") -> DigitClassifier | 
     return network.eval().requires_grad_(False)
 
 
-def _photograph_features() -> Features:
+def _photograph_features(device: torch.device) -> Features:
     """The feature maps of the shipped judge of photographs, for the perceptual loss."""
     judge = load_classifier("cifar-classifier")
     assert isinstance(judge, PictureClassifier)
-    return judge.maps
+    return judge.to(device).maps

@@ -36,12 +36,12 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     c.add_argument("--show", action="store_true", help="print the recipe and stop")
     c.set_defaults(command=run["train"])
 
-    c = commands.add_parser("sample", help="sample weights into a picture (digits, .png) or a table (points, .csv)")
+    c = commands.add_parser("sample", help="sample weights into a picture (digits and photographs, .png) or a table (points, .csv)")
     c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
     c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
     c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
     c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
-    c.add_argument("--label", type=int, metavar="DIGIT", help="which digit, of weights that know labels (default: 0 to 9 in turn)")
+    c.add_argument("--label", type=int, metavar="0..9", help="which class (default: all in turn)")
     c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
     c.add_argument("--seed", type=int, default=0)
     c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
@@ -59,7 +59,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 def _evaluate_options(commands: Any, run: Mapping[str, Command]) -> None:
-    c = commands.add_parser("evaluate", help="judge weights for digits: quality of samples, bits/dim; each with n, interval and floor")
+    c = commands.add_parser("evaluate", help="judge weights for pictures: samples, reconstructions, bits/dim; each with n, interval and floor")
     c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
     c.add_argument("-n", type=int, default=500, help="how many samples (default: 500; 0: none)")
     c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
