@@ -59,7 +59,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 def _evaluate_options(commands: Any, run: Mapping[str, Command]) -> None:
-    c = commands.add_parser("evaluate", help="judge weights for pictures: samples, reconstructions, bits/dim; each with n, interval and floor")
+    c = commands.add_parser("evaluate", help="judge weights for pictures: samples, reconstructions, bits/dim, with n, interval and floor")
     c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
     c.add_argument("-n", type=int, default=500, help="how many samples (default: 500; 0: none)")
     c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
