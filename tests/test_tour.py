@@ -16,6 +16,8 @@ def short(tmp_path, monkeypatch):
     monkeypatch.setattr(tour, "DIGIT_STEPS", 2)
     sample = tour.sample_digits
     monkeypatch.setattr(tour, "sample_digits", lambda denoiser, n: sample(denoiser, min(n, 4), steps=2))
+    photographs = tour.sample_photographs
+    monkeypatch.setattr(tour, "sample_photographs", lambda n: photographs(min(n, 4), steps=2))
     results = verify.run("ddpm", "7")
     monkeypatch.setattr(tour.verify, "run", lambda: results)
     return tmp_path / "out"
@@ -24,9 +26,9 @@ def short(tmp_path, monkeypatch):
 def test_every_section_and_picture_is_there(short):
     assert tour.main(short) == 0
     page = (short / "index.html").read_text()
-    assert len(re.findall("<h2>", page)) == 4 and "all hold" in page
+    assert len(re.findall("<h2>", page)) == 5 and "all hold" in page
     names = re.findall(r'<img src="([^"]+)"', page)
-    assert len(names) == 3
+    assert len(names) == 4
     for name in names:
         picture = np.asarray(Image.open(short / name).convert("L"), dtype=float)
         assert min(picture.shape) > 40 and picture.std() > 10

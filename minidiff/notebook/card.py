@@ -1,9 +1,11 @@
-"""What was measured once, of many samples, and is kept in the weights: read from there, for a notebook to print."""
+"""What was measured once, of many samples, and is kept, in the weights or beside them: read from there, for a notebook to print."""
 
+import json
 from typing import Any
 
 from minidiff.learn import read_metadata
 from minidiff.run import weights_path
+from minidiff.run.store import data_dir
 
 
 def card(name: str, *keys: str) -> str:
@@ -39,6 +41,21 @@ def kept(name: str) -> dict[str, Any]:
     network = metadata["recipe"]["network"]
     values = {key: m["value"] if isinstance(m, dict) else m for key, m in found.items()}
     return values | {"numbers": network["z_channels"] * (32 // network["factor"]) ** 2}
+
+
+def measured(name: str) -> dict[str, Any]:
+    """The numbers of a benchmark that took hours, such as "latent-factor": data/measured/NAME.json, written by benchmarks/.
+
+    Raises ValueError for a name that is not there, with those that are.
+    """
+    folder = data_dir() / "measured"
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(
+            f"no benchmark named {name!r} is kept; there are {', '.join(sorted(p.stem for p in folder.glob('*.json'))) or 'none'}"
+        )
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def natural(way: str) -> list[str | float]:

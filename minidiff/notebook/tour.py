@@ -1,4 +1,4 @@
-"""`minidiff tour`: verify the equations, train in 2-D and on digits, sample the shipped weights, write one page.
+"""`minidiff tour`: verify the equations, train in 2-D and on digits, sample the shipped digits and photographs, write one page.
 
 It takes a few minutes on two cores and needs no network. Everything lands in one folder: index.html with its pictures.
 """
@@ -21,12 +21,14 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from minidiff import Clipped, ddpm, last, verify
+from minidiff import Clipped, Guided, ddpm, dpm_solver, last, verify
 from minidiff.arrays import normal
 from minidiff.learn import TrainStep
 from minidiff.notebook import plots
 from minidiff.notebook.setup import setup
-from minidiff.run import load_classifier, prepare, pretrained
+from minidiff.run import load_classifier, load_latent_space, prepare, pretrained
+from minidiff.run.cifar import CLASSES
+from minidiff.run.conditions import label
 from minidiff.run.jobs import Job
 from minidiff.run.recipes import find
 from minidiff.run.settings import override
@@ -66,7 +68,7 @@ class Report:
 
 def equations(report: Report) -> bool:
     """Section 1: the ledger."""
-    print("1/4 verifying every equation numerically", flush=True)
+    print("1/5 verifying every equation numerically", flush=True)
     results = verify.run()
     table = verify.table(results)
     (report.folder / "equations.txt").write_text(table + "\n", encoding="utf-8")
@@ -81,7 +83,7 @@ def equations(report: Report) -> bool:
 
 def plane(report: Report) -> None:
     """Section 2: a diffusion in the plane, trained here, next to the truth."""
-    print("2/4 training a diffusion model of points in the plane", flush=True)
+    print("2/5 training a diffusion model of points in the plane", flush=True)
     job = prepare(override(find("toy-swirl"), [f"train.steps={POINT_STEPS}"]))
     losses = train(job)
     rng = torch.Generator().manual_seed(1)
@@ -97,7 +99,7 @@ def plane(report: Report) -> None:
 
 def digits(report: Report) -> None:
     """Section 3: a DDPM of real digits trained for a minute on the embedded 5,000."""
-    print("3/4 training a DDPM on real digits for about a minute", flush=True)
+    print("3/5 training a DDPM on real digits for about a minute", flush=True)
     # Half the width and half the batch: in a minute, many small steps teach more than a few big ones.
     small = ["network.channels=24,48", "train.batch=32", "train.lr=3e-3", "train.warmup=20", "train.ema=0.97"]
     job = prepare(override(find("mnist-ddpm"), [*small, f"train.steps={DIGIT_STEPS}"]), source="embedded")
@@ -113,11 +115,23 @@ def digits(report: Report) -> None:
 
 def shipped(report: Report) -> None:
     """Section 4: the shipped weights, and what an independent classifier thinks of their samples."""
-    print("4/4 sampling the shipped MNIST weights", flush=True)
+    print("4/5 sampling the shipped MNIST weights", flush=True)
     x = sample_digits(pretrained("mnist-ddpm"), 64)
     sure = torch.softmax(load_classifier()(x), 1).amax(1)
     text = f"64 samples, 100 steps. A classifier of real digits gives {int((sure > 0.9).sum())} of them a probability above 0.9."
     report.section("The shipped weights", text, {"digits": plots.images(x, columns=16, scale=0.6)})
+
+
+def photographs(report: Report) -> None:
+    """Section 5: latent diffusion of photographs, ten classes, and what an independent classifier thinks of the samples."""
+    print("5/5 sampling the shipped latent diffusion model of CIFAR-10", flush=True)
+    x, asked = sample_photographs(40)
+    right = int((load_classifier("cifar-classifier")(x).argmax(1) == asked).sum())
+    text = (
+        f"{len(x)} samples in the latent space of an autoencoder with f = 4, 20 steps, guided; from left to right: {', '.join(CLASSES)}. "
+        f"A classifier of real photographs sees what was asked for in {right} of them."
+    )
+    report.section("Photographs, by latent diffusion", text, {"photographs": plots.images(x, columns=10, scale=0.95)})
 
 
 def train(job: Job) -> list[float]:
@@ -133,6 +147,15 @@ def sample_digits(denoiser: Any, n: int, steps: int = 100, seed: int = 0) -> tor
     return torch.as_tensor(last(ddpm(Clipped(denoiser), x, denoiser.schedule.times(steps), normal(rng))))
 
 
+def sample_photographs(n: int, steps: int = 20, scale: float = 2.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """n photographs of the ten classes in turn, (n, 3, 32, 32), and their labels."""
+    space, denoiser = load_latent_space("cifar-autoencoder-f4"), pretrained("cifar-latent-f4")
+    labels = torch.arange(n) % 10
+    z = torch.randn((n, 4, 8, 8), generator=torch.Generator().manual_seed(seed))
+    z = last(dpm_solver(Guided(denoiser, scale), z, denoiser.schedule.times(steps), label(labels)))
+    return space.decode(torch.as_tensor(z)).clamp(-1, 1), labels
+
+
 def main(folder: Path) -> int:
     """The whole tour, into this folder; exit status 1 if an equation failed."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,5 +166,6 @@ def main(folder: Path) -> int:
     plane(report)
     digits(report)
     shipped(report)
+    photographs(report)
     print(f"the tour took {time.monotonic() - start:.0f} s; open {report.write()}")
     return 0 if good else 1

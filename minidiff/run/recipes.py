@@ -101,9 +101,10 @@ def _toy(name: str) -> Recipe:
     return Recipe(f"toy-{name}", name, network=Network("mlp"), noise=noise, train=Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
 
 
-def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], codes: int = 0) -> Recipe:
+def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], steps: int, codes: int = 0) -> Recipe:
+    # perceptual 0.03: a tenth of a decibel for a feature distance a quarter as large (BENCHMARKS.md)
     network = Network("autoencoder", 3, channels, blocks=1, factor=factor, z_channels=z_channels, codes=codes)
-    train = Train(steps=8000, batch=32, lr=2e-3, regulariser=1.0 if codes else 1e-6)
+    train = Train(steps=steps, batch=32, lr=2e-3, regulariser=1.0 if codes else 1e-6, perceptual=0.03)
     return Recipe(f"cifar-autoencoder{'-vq' if codes else ''}-f{factor}", "cifar10", network=network, train=train)
 
 
@@ -111,7 +112,7 @@ def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
     """One U-Net for every space. A map of 32 x 32 is folded first, so that f = 2 costs what pixels cost, and each further f a quarter."""
     network = Network("unet", in_channels, (64, 128, 128), attention=(False, True, True), patch=2 if factor < 2 else 1)
     latent = f"cifar-autoencoder-f{factor}" if factor else ""
-    return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=12_000, drop=0.1))
+    return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=10_000, drop=0.1))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -147,11 +148,11 @@ RECIPES: dict[str, Recipe] = {
             "cifar-classifier", "cifar10", "label", network=Network("picture-classifier", width=24),
             train=Train(steps=14_000, batch=64, lr=2e-3, warmup=1000, weight_decay=0.05),
         ),
-        _autoencoder(1, 3, (32,)),
-        _autoencoder(2, 4, (48,)),
-        _autoencoder(4, 4, (48, 96)),
-        _autoencoder(8, 4, (48, 96, 128)),
-        _autoencoder(4, 4, (48, 96), codes=512),
+        _autoencoder(1, 3, (32,), 1000),
+        _autoencoder(2, 4, (48,), 2000),
+        _autoencoder(4, 4, (48, 96), 4000),
+        _autoencoder(8, 4, (48, 96, 128), 3500),
+        _autoencoder(4, 4, (48, 96), 3000, codes=512),
         _diffusion("cifar-pixel", 3),
         _diffusion("cifar-latent-f1", 3, 1),
         _diffusion("cifar-latent-f2", 4, 2),
