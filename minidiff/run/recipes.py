@@ -112,7 +112,7 @@ def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
     """One U-Net for every space. A map of 32 x 32 is folded first, so that f = 2 costs what pixels cost, and each further f a quarter."""
     network = Network("unet", in_channels, (64, 128, 128), attention=(False, True, True), patch=2 if factor < 2 else 1)
     latent = f"cifar-autoencoder-f{factor}" if factor else ""
-    return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=10_000, drop=0.1))
+    return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=8000, drop=0.1))
 
 
 RECIPES: dict[str, Recipe] = {
