@@ -102,7 +102,7 @@ def _toy(name: str) -> Recipe:
 
 
 def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], steps: int, codes: int = 0) -> Recipe:
-    # perceptual 0.03: a tenth of a decibel for a feature distance a quarter as large (BENCHMARKS.md)
+    # perceptual: 0.03 costs less than a decibel, and brings the distance of features down to a quarter (BENCHMARKS.md)
     network = Network("autoencoder", 3, channels, blocks=1, factor=factor, z_channels=z_channels, codes=codes)
     train = Train(steps=steps, batch=32, lr=2e-3, regulariser=1.0 if codes else 1e-6, perceptual=0.03)
     return Recipe(f"cifar-autoencoder{'-vq' if codes else ''}-f{factor}", "cifar10", network=network, train=train)
@@ -148,7 +148,7 @@ RECIPES: dict[str, Recipe] = {
             "cifar-classifier", "cifar10", "label", network=Network("picture-classifier", width=24),
             train=Train(steps=14_000, batch=64, lr=2e-3, warmup=1000, weight_decay=0.05),
         ),
-        _autoencoder(1, 3, (32,), 1000),
+        _autoencoder(1, 3, (32,), 3000),
         _autoencoder(2, 4, (48,), 2000),
         _autoencoder(4, 4, (48, 96), 4000),
         _autoencoder(8, 4, (48, 96, 128), 3500),
