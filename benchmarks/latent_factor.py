@@ -23,9 +23,10 @@ from measure import machine, publish, table, write
 from throughput import operations
 from time_to_quality import CLOCKS, Run, warm
 
-from minidiff.learn import NetworkDenoiser, read_metadata
+from minidiff.learn import LatentSpace, NetworkDenoiser, read_metadata
 from minidiff.nn import count_parameters
 from minidiff.nn.classifier import Judge
+from minidiff.nn.linear import Principal
 from minidiff.run import load_classifier
 from minidiff.run.cifar import cifar10
 from minidiff.run.evaluate import Plan, draw_pictures, judge_samples
@@ -37,9 +38,10 @@ from minidiff.run.recipes import find
 from minidiff.run.reconstruction import judge_reconstruction
 from minidiff.run.settings import override
 from minidiff.run.space import Space, space_of
-from minidiff.run.store import Pictures
+from minidiff.run.store import Pictures, scale
 
 SPACES = {"pixel": "cifar-pixel", **{f"f = {f}": f"cifar-latent-f{f}" for f in (1, 2, 4, 8)}}
+LINEAR = (64, 256, 1024)  # as many numbers as the latents of f = 8, 4, 2
 Real = tuple[Pictures, Pictures]
 
 
@@ -100,11 +102,22 @@ def kept(name: str, judge: Judge, real: Real, args: argparse.Namespace) -> dict[
         return {}
     stage: FirstStageFile = open_first_stage(path)
     metadata = read_metadata(path)
-    found = judge_reconstruction(stage, judge, *real, args.n, args.seed)
+    carried = metadata.get("results", {}).get("reconstruction")  # what `minidiff evaluate -n 10000 --save` measured
+    found = carried or judge_reconstruction(stage, judge, *real, len(real[1]), args.seed)
     about = {"sha256": stage.sha256, "steps": metadata["steps"], "seconds": metadata["seconds"], "machine": metadata["machine"]}
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     passes = {"flop": operations(lambda: stage.autoencoder.decode(stage.autoencoder.encode(x).mean)) / 2}
     return found | about | passes | {"parameters": count_parameters(stage.autoencoder)}
+
+
+def linear_kept(k: int, judge: Judge, real: Real, args: argparse.Namespace) -> dict[str, Any]:
+    """The same of the best linear code of k numbers, fitted to 20,000 training pictures."""
+    principal = Principal.fit(scale(real[0].images[:20_000]), k)
+    found = judge_reconstruction(
+        FirstStageFile(f"{k} linear", "", LatentSpace(principal, 1.0), principal), judge, *real, len(real[1]), args.seed
+    )
+    passes = {"flop": 4 * k * 3072, "parameters": (k + 1) * 3072}
+    return found | passes | {"steps": 0, "seconds": 0.0}
 
 
 def slug(name: str, budget: float) -> str:
@@ -127,11 +140,16 @@ def cells(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         path = args.out / f"{slug(name, 0).removesuffix('-0s')}-kept.json"
         if not path.exists() and find(SPACES[name]).latent:
             write(path, json.dumps(kept(name, judge, real, args), indent=1))
+    for k in LINEAR:
+        path = args.out / f"{k} linear-kept.json"
+        if not path.exists():
+            write(path, json.dumps(linear_kept(k, judge, real, args), indent=1))
 
 
 def all_kept(out: Path) -> dict[str, dict[str, Any]]:
     """What each autoencoder keeps, as far as it was measured."""
     paths = {name: out / f"{slug(name, 0).removesuffix('-0s')}-kept.json" for name in SPACES}
+    paths |= {f"{k} linear": out / f"{k} linear-kept.json" for k in LINEAR}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
@@ -159,7 +177,8 @@ def kept_table(found: dict[str, dict[str, Any]]) -> str:
     body = []
     for name, k in found.items():
         fd = k["frechet"]
-        size = [name, f"{k['parameters']:,}", f"{k['flop'] / 1e6:.0f}", f"{k['steps']:,} ({k['seconds']:.0f})"]
+        did = f"{k['steps']:,} ({k['seconds']:.0f})" if k["steps"] else "not trained"
+        size = [name, f"{k['parameters']:,}", f"{k['flop'] / 1e6:.0f}", did]
         seen = [f"{k['psnr']['value']:.1f}", f"{k['ssim']['value']:.3f}", f"{fd['value']:.1f}", f"{fd['floor']:.1f}"]
         body.append([*size, *seen, f"{100 * k['kept_label']['value']:.0f} %", f"{k['latent_std']:.2f}"])
     return table(head, body, "What the autoencoders keep of test pictures")
@@ -176,7 +195,7 @@ def record(rows: list[dict[str, Any]], found: dict[str, dict[str, Any]], path: P
         "machine": f"{m['cpu']}, {m['threads']} thread", "n": rows[0]["samples"]["n"], "budgets": sorted({r["budget"] for r in rows}),
         "spaces": [name for name in SPACES if any(r["space"] == name for r in rows)],
         "floor": float(f"{np.mean([r['samples']['frechet']['floor'] for r in rows]):.4g}"),
-        "kept": {name: k["frechet"]["value"] for name, k in found.items()},
+        "kept": {name: k["frechet"]["value"] for name, k in found.items() if name in SPACES},
     }  # fmt: skip
     lines = [
         {
@@ -229,7 +248,7 @@ def parsed() -> argparse.Namespace:
     p.add_argument("--budgets", type=float, nargs="+", default=[150, 600], help="training seconds of each space")
     p.add_argument("--only", nargs="+", choices=SPACES, default=list(SPACES), metavar="SPACE", help=", ".join(SPACES))
     p.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipes, such as train.lr=2e-3")
-    p.add_argument("--n", type=int, default=1000, help="samples and reconstructions judged")
+    p.add_argument("--n", type=int, default=1000, help="samples judged")
     p.add_argument("--sampler", default="dpm_solver")
     p.add_argument("--calls", type=int, default=20, help="network calls a sample")
     p.add_argument("--clock", choices=CLOCKS, default="cpu", help="cpu: seconds of this process alone; wall: for more than one thread")

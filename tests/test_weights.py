@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minidiff.learn import read_metadata
-from minidiff.notebook.card import card
+from minidiff.notebook.card import card, measured
 from minidiff.run import RECIPES, mnist, pretrained, weights_path
 from minidiff.run.bits import bits
 from minidiff.run.recipes import from_dict
@@ -75,3 +75,15 @@ def test_a_card_as_the_notebooks_print_it(monkeypatch):
     ]  # fmt: skip
     with pytest.raises(ValueError, match="'recall' was not measured of mnist-ddpm; there are frechet"):
         card("mnist-ddpm", "recall")
+
+
+def test_the_benchmark_that_notebook_13_reads_is_the_one_that_is_published():
+    found, published = measured("latent-factor"), (FOLDER.parents[1] / "benchmarks" / "BENCHMARKS.md").read_text("utf-8")
+    assert len(found["rows"]) == len(found["spaces"]) * len(found["budgets"]) and len(found["budgets"]) >= 2
+    for row in found["rows"]:
+        value, low, high = row["frechet"]
+        assert low < value < high and found["floor"] < low
+        line = rf"\| {row['budget']:g} \| {re.escape(row['space'])} \|.*\| {row['steps']:,} \|.*\| {value:.1f} \| {low:.1f} to {high:.1f} \|"
+        assert re.search(line, published), line
+    with pytest.raises(ValueError, match="no benchmark named 'factor' is kept; there are latent-factor"):
+        measured("factor")

@@ -42,7 +42,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {f"minidiff/{p.relative_to(ROOT / 'minidiff').as_posix()}" for p in (ROOT / "minidiff").rglob("*.py")}
     files |= {"minidiff/py.typed"}
-    files |= {f"minidiff/data/{d}/{p.name}" for d in ("mnist-5k", "cifar10-2k", "weights") for p in (ROOT / "data" / d).iterdir()}
+    folders = ("mnist-5k", "cifar10-2k", "weights", "measured")
+    files |= {f"minidiff/data/{d}/{p.name}" for d in folders for p in (ROOT / "data" / d).iterdir()}
     info = {n for n in names if n.split("/")[0].endswith(".dist-info")}
     assert names - info == files
     assert {"METADATA", "entry_points.txt", "LICENSE"} <= {Path(n).name for n in info}

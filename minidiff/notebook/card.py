@@ -11,21 +11,23 @@ from minidiff.run.store import data_dir
 def card(name: str, *keys: str) -> str:
     """A line for each way of sampling that `minidiff evaluate NAME --save` measured: n, and of each key its value and 95 % interval.
 
-    The last lines have the same of as many real digits. Raises ValueError for weights that do not ship, and for a key that was not
+    The last lines have the same of as many real pictures. Raises ValueError for weights that do not ship, and for a key that was not
     measured, with those that were. Checked by tests/test_weights.py.
     """
-    measured = read_metadata(weights_path(name))["results"]["samples"]
-    known = sorted({key for m in measured.values() for key, value in m.items() if isinstance(value, dict) and "interval_95" in value})
+    metadata = read_metadata(weights_path(name))
+    found = metadata["results"]["samples"]
+    real = "real pictures" if metadata.get("recipe", {}).get("data") == "cifar10" else "real digits"
+    known = sorted({key for m in found.values() for key, value in m.items() if isinstance(value, dict) and "interval_95" in value})
     for key in keys:
         if key not in known:
             raise ValueError(f"{key!r} was not measured of {name}; there are {', '.join(known)}")
-    wide = max(len(way) for way in [*measured, "real digits"])
+    wide = max(len(way) for way in [*found, real])
     lines = [f"{'':{wide}}       n" + "".join(f"{key:>26}" for key in keys)]
-    for way, m in sorted(measured.items(), key=lambda item: natural(item[0])):
+    for way, m in sorted(found.items(), key=lambda item: natural(item[0])):
         cells = (f"{m[key]['value']:.3g} ({m[key]['interval_95'][0]:.3g} to {m[key]['interval_95'][1]:.3g})" for key in keys)
         lines.append(f"{way:{wide}}  {m['n']:6d}" + "".join(f"{cell:>26}" for cell in cells))
-    for n, m in {m["n"]: m for m in measured.values()}.items():
-        lines.append(f"{'real digits':{wide}}  {n:6d}" + "".join(f"{m[key]['floor']:>26.3g}" for key in keys))
+    for n, m in {m["n"]: m for m in found.values()}.items():
+        lines.append(f"{real:{wide}}  {n:6d}" + "".join(f"{m[key]['floor']:>26.3g}" for key in keys))
     return "\n".join(lines)
 
 

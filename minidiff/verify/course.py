@@ -31,6 +31,8 @@ TAUGHT: dict[str, tuple[str, ...]] = {
         "guidance 6", "inpainting exact", "inpainting replacement", "inpainting resampling", "inpainting last step",
         "inpainting independent", "inpainting sdedit",
     ),
+    "12": ("latent 1-2", "latent 25", "latent factor", "latent KL", "latent VQ"),
+    "13": ("latent 3", "latent frozen"),
 }  # fmt: skip
 
 
