@@ -24,11 +24,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from minidiff import Schedule
 from minidiff.gaussian import Gaussian
-from minidiff.learn import FirstStage, LatentSpace, NetworkDenoiser, Training, Weights, descend, first_stage_objective, first_stage_terms, fit
+from minidiff.learn import FirstStage, NetworkDenoiser, Training, Weights, descend, first_stage_objective, first_stage_terms, fit
 from minidiff.metrics import sliced_wasserstein
-from minidiff.nn import MLP, UNet, count_parameters
+from minidiff.nn import MLP, UNet, blocks, count_parameters
 from minidiff.nn.autoencoder import Autoencoder, Codebook, ConvBlock, straight_through, vq_loss
-from minidiff.nn.blocks import Downsample
 from minidiff.nn.discriminator import PatchDiscriminator, fooled, hinge
 from minidiff.nn.linear import Principal
 from minidiff.notebook.card import kept
@@ -49,7 +48,7 @@ def operations(run):  # a product and its sum count as two; attention by its for
     return counter.get_total_flops()
 
 unet = UNet(4, 4, (64, 128, 128), attention=(False, True, True), patch=1)
-cost = {size: operations(lambda: unet(torch.zeros(1, 4, size, size), torch.full((1,), 500))) for size in (32, 16, 8, 4)}
+cost = {size: operations(lambda size=size: unet(torch.zeros(1, 4, size, size), torch.full((1,), 500))) for size in (32, 16, 8, 4)}
 print(f"the same U-Net, {count_parameters(unet):,} weights:")
 for size, c in cost.items():
     print(f"  {size:2d} x {size:2d} places: {c / 1e6:7.1f} MFLOP a call, 1 / {cost[32] / c:.1f}")
@@ -104,7 +103,7 @@ h = x_test[:1]
 print(f"{'picture':32s} {tuple(h.shape[1:])}")
 for layer in small.encoder.layers:
     h = layer(h)
-    if isinstance(layer, (torch.nn.PixelUnshuffle, torch.nn.Conv2d, ConvBlock, Downsample)):
+    if isinstance(layer, (torch.nn.PixelUnshuffle, torch.nn.Conv2d, ConvBlock, blocks.Downsample)):
         print(f"{type(layer).__name__:32s} {tuple(h.shape[1:])}")
 mean, log_var = h.chunk(2, dim=1)
 q = small.encode(x_test[:1])
@@ -258,7 +257,7 @@ for s in (0.1, 1.0, 10.0):
     torch.manual_seed(0)
     model, cloud = NetworkDenoiser(MLP(2, 2, 96, 3), schedule, "v"), torch.from_numpy(s * real).float()
     training = Training(model, steps=budget(quick=500, full=5000), lr=5e-3, warmup=50, ema=0.99)
-    for _ in fit(training, lambda g: (cloud[torch.randint(0, len(cloud), (256,), generator=g)], None)):
+    for _ in fit(training, lambda g, cloud=cloud: (cloud[torch.randint(0, len(cloud), (256,), generator=g)], None)):
         pass
     start = torch.randn(n_moons, 2, generator=torch.Generator().manual_seed(1))
     y = last(heun(training.averaged(), start, schedule.times(40))).double().numpy() / s
@@ -321,7 +320,7 @@ plots.curves(axes[1], waves, shares, "|k|", "power / original", "how much is the
 plots.curves(axes[2], waves, coherent, "|k|", "1 - power of the error / original", "how much is right")
 axes[0].legend(fontsize=8)
 plt.show()
-half = {name: next((int(k) for k, c in zip(waves, values) if c < 0.5), None) for name, values in coherent.items()}
+half = {name: next((int(k) for k, c in zip(waves, values, strict=True) if c < 0.5), None) for name, values in coherent.items()}
 print("first |k| of which less than half is right:", half)
 assert half["f = 8"] < half["f = 4"] and all(c > 0.9 for c in (coherent["f = 4"][0], coherent["f = 2"][3]))
 

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from minidiff import Guided
 from minidiff.arrays import normal
-from minidiff.learn import LatentSpace, NetworkDenoiser, Training, fit, read_metadata, simple_loss
+from minidiff.learn import NetworkDenoiser, Training, fit, simple_loss
 from minidiff.nn import UNet, count_parameters
 from minidiff.notebook.card import card, measured
-from minidiff.run import cifar10, load_classifier, load_latent_space, pretrained, scale, weights_path
+from minidiff.run import cifar10, load_classifier, load_latent_space, pretrained, scale
 from minidiff.run.cifar import CLASSES
 from minidiff.run.conditions import label
 from minidiff.run.reconstruction import psnr
@@ -58,7 +58,7 @@ for t in levels:
     z_t = signal * z[:4] + sigma * noise[:4]
     pictures += [space.decode(z_t), space.decode(denoiser(z_t, t, label(y[:4])).x_0)]
 strip = torch.stack(pictures, 1).flatten(0, 1).clamp(-1, 1)
-plots.images(strip, columns=12, scale=0.9, title="picture, D(E(x)); then for t = 100, 300, 500, 700, 900: D(z_t), and D of one denoising")
+plots.images(strip, columns=12, scale=0.7, title="picture, D(E(x)); then for t = 100, 300, 500, 700, 900: D(z_t), and D of one denoising")
 plt.show()
 
 # %% [markdown]
@@ -223,7 +223,7 @@ w_all = (1.0, 2.0, 4.0)
 start = torch.randn((20, 4, 8, 8), generator=torch.Generator().manual_seed(3))
 asked = torch.arange(20) % 10
 made = {w: space.decode(last(dpm_solver(Guided(denoiser, w), start, denoiser.schedule.times(20), label(asked)))).clamp(-1, 1) for w in w_all}
-plots.images(torch.cat(list(made.values())), columns=10, scale=0.85, title="w = 1, 2, 4, two rows each")
+plots.images(torch.cat(list(made.values())), columns=10, scale=0.75, title="w = 1, 2, 4, two rows each")
 plt.show()
 print("columns:", ", ".join(CLASSES))
 print("what the card says, of many samples:")
@@ -246,7 +246,7 @@ start = phi.cos() * ends[:1] + phi.sin() * ends[1:]  # all of about the same len
 z_a, z_b = last(dpm_solver(guide, start[[0, -1]], grid, label(torch.tensor([7, 7])))).split(1)
 between = torch.cat([(1 - share) * space.decode(z_a) + share * space.decode(z_b), space.decode((1 - share) * z_a + share * z_b),
                      space.decode(last(dpm_solver(guide, start, grid, label(torch.full((9,), 7)))))]).clamp(-1, 1)
-plots.images(between, columns=9, scale=1.0, title="two horses: mixed in pixels, in latents, in noise")
+plots.images(between, columns=9, scale=0.8, title="two horses: mixed in pixels, in latents, in noise")
 plt.show()
 detail = [r.diff().square().mean().item() for r in between.split(1)]
 for i, name in enumerate(("pixels", "latents", "noise")):
@@ -291,7 +291,7 @@ assert fine["reconstructed"] < 0.9 and lines["reconstructed"][0] / lines["real"]
 start, asked = torch.randn((50, 4, 8, 8), generator=torch.Generator().manual_seed(0)), torch.arange(50) % 10
 sheet = space.decode(last(dpm_solver(Guided(denoiser, 2.0), start, grid, label(asked)))).clamp(-1, 1)
 right = judge(sheet).argmax(1) == asked
-plots.images(sheet, columns=10, scale=0.95, title=", ".join(CLASSES))
+plots.images(sheet, columns=10, scale=0.75, title=", ".join(CLASSES))
 plt.show()
 print(f"read as what was asked for: {right.double().mean():.0%} of these 50; real test pictures {(judge(x).argmax(1) == y).double().mean():.0%}")
 
