@@ -109,6 +109,7 @@ mean, log_var = h.chunk(2, dim=1)
 q = small.encode(x_test[:1])
 assert torch.equal(q.mean, mean) and torch.allclose(q.var, log_var.exp())
 
+# %%
 x = x_test[:1].clone().requires_grad_()
 for norm in (m for m in small.encoder.modules() if isinstance(m, torch.nn.GroupNorm)):
     norm.forward = lambda h: h  # group norm looks at the whole map; by the convolutions alone:
@@ -264,6 +265,8 @@ for s in (0.1, 1.0, 10.0):
     quality[s] = sliced_wasserstein(y, more[:n_moons], more[n_moons : 2 * n_moons], rng, resamples=50)
     shown[f"std {s:g}"] = y[:1500]
     print(f"latents of standard deviation {s:4g}: distance {quality[s].value:.3f}, real against real {quality[s].floor:.3f}")
+
+# %%
 plots.points(shown, limit=2.4)
 plt.show()
 assert quality[1.0].value < min(quality[0.1].value, quality[10.0].value)
@@ -313,6 +316,8 @@ def spectrum(x):  # mean power of waves with |k| in [b, b + 1), b = 1..15
 reference = spectrum(x)
 shares = {name: spectrum(rebuilt[name]) / reference for name in ("f = 2", "f = 4", "f = 8")}
 coherent = {name: 1 - spectrum(rebuilt[name] - x) / reference for name in shares}
+
+# %%
 fig, axes = plots.panel(3, width=3.9)
 waves = np.arange(1, 16)
 plots.curves(axes[0], waves, {name: share * reference for name, share in shares.items()} | {"original": reference}, "|k|, waves a picture", "power", "power spectrum", log="xy")

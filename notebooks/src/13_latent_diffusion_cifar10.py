@@ -51,12 +51,12 @@ assert torch.allclose(space.decode(z), space.autoencoder.decode(space.autoencode
 print(f"picture {tuple(x.shape[1:])}, latent {tuple(z.shape[1:])}, std of scaled latents {z.std():.2f}, scale {space.scale:.3f}")
 print(f"the diffusion network has {count_parameters(denoiser.network):,} weights, the autoencoder {count_parameters(space.autoencoder):,}")
 
-pictures, levels = [x[:4], space.decode(z[:4])], (100, 300, 500, 700, 900)
+pictures, levels = [x[:3], space.decode(z[:3])], (100, 300, 500, 700, 900)
 noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
 for t in levels:
     signal, sigma = denoiser.schedule.scales(t)
-    z_t = signal * z[:4] + sigma * noise[:4]
-    pictures += [space.decode(z_t), space.decode(denoiser(z_t, t, label(y[:4])).x_0)]
+    z_t = signal * z[:3] + sigma * noise[:3]
+    pictures += [space.decode(z_t), space.decode(denoiser(z_t, t, label(y[:3])).x_0)]
 strip = torch.stack(pictures, 1).flatten(0, 1).clamp(-1, 1)
 plots.images(strip, columns=12, scale=0.7, title="picture, D(E(x)); then for t = 100, 300, 500, 700, 900: D(z_t), and D of one denoising")
 plt.show()
