@@ -27,12 +27,12 @@ from minidiff.gaussian import Gaussian
 from minidiff.learn import FirstStage, NetworkDenoiser, Training, Weights, descend, first_stage_objective, first_stage_terms, fit
 from minidiff.metrics import sliced_wasserstein
 from minidiff.nn import MLP, UNet, blocks, count_parameters
-from minidiff.nn.autoencoder import Autoencoder, Codebook, ConvBlock, straight_through, vq_loss
+from minidiff.nn.autoencoder import Autoencoder, ConvBlock, straight_through, vq_loss
 from minidiff.nn.discriminator import PatchDiscriminator, fooled, hinge
 from minidiff.nn.linear import Principal
 from minidiff.notebook.card import kept
 from minidiff.run import cifar10, load_classifier, load_latent_space, scale
-from minidiff.run.reconstruction import psnr, ssim
+from minidiff.run.reconstruction import code_use, psnr, ssim
 
 # %% [markdown]
 # ## 1. What does a pixel cost?
@@ -292,15 +292,24 @@ vq_loss(z_, e, beta=0.25).sum().backward()
 print(f"of the codebook's loss: dL/de = {e.grad.item():.2f} = 2 (e - z), dL/dz = {z_.grad.item():.2f} = 2 beta (z - e)")
 assert np.allclose([e.grad.item(), z_.grad.item()], [0.4, -0.1])
 
-codes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-z_map = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(3))
-book = Codebook(4, 2)
-book.codes.data = codes
-by_hand = ((z_map.movedim(1, -1)[..., None, :] - codes) ** 2).sum(-1).argmin(-1)  # every distance, written out
-assert torch.equal(book.nearest(z_map), by_hand) and torch.equal(by_hand, (z_map[:, 0].round() + 2 * z_map[:, 1].round()).long())
-print("nearest codes agree with all distances written out; bits of one 8 x 8 map with 512 codes:", 64 * 9, "of", 8 * 3072)
+# %%
+vq = load_latent_space("cifar-autoencoder-vq-f4")
+y, book = vq.decode(vq.encode(x).mean).clamp(-1, 1), vq.autoencoder.codebook
+with torch.no_grad():
+    raw = vq.autoencoder.encode(x[:8]).mean
+    by_hand = ((raw.movedim(1, -1)[..., None, :] - book.codes) ** 2).sum(-1).argmin(-1)  # every distance, written out
+    assert (book.nearest(raw) == by_hand).double().mean() > 0.99
+use = code_use(vq.autoencoder, x)
+print(f"codes used by {n} pictures: {use['codes_used']:.0%}, perplexity {use['perplexity']:.0f} of 512: {64 * np.log2(use['perplexity']):.0f} bits a picture of {8 * 3072}")
+for name in ("cifar-autoencoder-f4", "cifar-autoencoder-vq-f4"):
+    k = kept(name)
+    print(f"{name:24s} {k['psnr']:.1f} dB, SSIM {k['ssim']:.2f}, same class {k['kept_label']:.0%}, Fréchet distance {k['frechet']:.1f} (10,000 test pictures)")
+plots.images(torch.cat([x[:10], rebuilt["f = 4"][:10], y[:10]]), columns=10, title="original, KL, VQ")
+plt.show()
+
 # %% [markdown]
-# A codebook makes the latent a list of words, and the number of bits is known exactly: 576 for a picture of 24,576. Its weakness is that a code which no place chooses never moves: most of a codebook can die in the first hundred steps. `Codebook.revive` puts dead codes where latents are. The recipe is `cifar-autoencoder-vq-f4`; its weights do not ship yet. In the KL case nobody counts bits; the noise of $q$ would set them, were it not so small.
+# **See.** A codebook makes the latent a list of 64 words, and its bits can be counted: about 560 for a picture of 24,576. For so few it does well; it is worse than the KL one by two and a half decibels, which tells itself a number with a noise of a thousandth at each of 256 places: some ten bits each, if one counts them. (It was also trained for fewer steps, 2,500 against 4,000.) The weakness of codebooks is that a code which no place chooses never moves: most of one can die in the
+# first hundred steps. `Codebook.revive` puts dead codes where latents are, and here nearly all are alive. For diffusion the quantisation belongs to the decoder (Rombach et al., section 3.1): the model works on the vectors *before* they are quantised, and the decoder forgives what falls short of a code.
 #
 # ## 9. What is lost
 #
