@@ -131,7 +131,7 @@ assert floor.mean() < loss.mean() < 1.3 * floor.mean()
 #
 # For each $t$: the network's loss, the floor, and, on the same points, the squared distance between the two *answers*. **Before you run:** at which $t$ will the network be worst: near the data, in the middle, or near noise?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 signal, noise = schedule.scales(ts)
 score_error, x_0_error = np.sqrt(excess) / noise, np.sqrt(excess) * noise / signal
 print("   t   loss  floor  excess  score error  x_0 error")
@@ -210,7 +210,7 @@ def bits(denoiser, points, variance):
     return {k: bits_per_dim(v, 2).mean(-1).double().numpy() for k, v in
             {"prior": bound.prior, "steps": bound.steps, "decoder": bound.decoder, "total": bound.total}.items()}
 
-# %%
+# %% tags=["nbval-ignore-output"]
 train_x = torch.tensor(data["swirl, 8 bits"][:2000], dtype=torch.float32)
 cases = {"network, small": (net, "small"), "network, large": (net, "large"), "network, optimal": (net, own_variance(net, train_x)),
          "exact, small": (exact, "small"), "exact, optimal": (exact, own_variance(exact, train_x))}

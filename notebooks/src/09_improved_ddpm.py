@@ -393,7 +393,7 @@ assert abs((loss2 / by_loss).sum() / np.sqrt(loss2).sum() ** 2 - 1) < 1e-12  # C
 # %% [markdown]
 # `LossAwareTimes` knows neither curve. It remembers the last ten losses of each $t$ and takes the root of their mean square. Let it watch network A, then ask two things: is the weighted loss unbiased, and how good is a guess from ten numbers?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 aware, g = LossAwareTimes(T), torch.Generator().manual_seed(3)
 
 def weighted(n):
@@ -450,7 +450,7 @@ plt.show()
 #
 # **Before you run:** order the three by their bounds. Then by the last column.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 U, V = learn(train_x, schedule, vlb, usual), learn(train_x, schedule, vlb, usual, LossAwareTimes(T))
 rows = {name: report(net, "learned") for name, net in (("A: L_hybrid", A), ("U: L_vlb alone, uniform t", U), ("V: L_vlb alone, loss-aware t", V))}
 print(f"{'':31s}{columns}")
@@ -529,7 +529,7 @@ assert bits["L_vlb"] < bits["L_hybrid"] < bits["L_simple"] + 0.02
 # With a hundred steps the sampler hardly cares about its variance. Now take 10, 25 or 50 of them: the bound of the strided model, over pairs of times, and the exact $W_1$ of its samples. The learned variance mixes $\beta_{ts}$ and $\tilde\beta_{ts}$ of the *long* step, without further training. "Best table" is $\tilde\beta_{ts}+u_t(\beta_{ts}-\tilde\beta_{ts})$ with
 # the exact $u_t$. **Before you run:** for ten steps, which is worse for samples, too small a variance or too large a one?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 low = np.array([1.0] + [fixed_variance(schedule, t - 1, t, "small") for t in range(1, T + 1)])
 v_single, few = np.r_[0.0, np.log(best[1:] / low[1:]) / np.log(schedule.beta[1:] / low[1:])], {}
 print("L - H (and W_1)      small          large          learned        v* of 1 step   best table")
