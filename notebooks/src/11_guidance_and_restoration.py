@@ -301,7 +301,7 @@ masks = {"right half hidden": place < 16, "hole of 12": abs(place - 15.5) > 6, "
 # Every row gets its own true signal, so one table speaks for all signals. **Before you run:** three numbers for each task. The share of the right mean that the fillings have (the slope of their mean against the exact one; right: 1. The sampler is linear: with 0 in the place of every noise it returns the mean of its fillings). Their distance from the exact mean in units of the exact standard deviation (root mean square; right: 1).
 # And $\log p$ of the completed signal minus that of the true one, in nats (right: 0). Which task suffers most from $U=1$?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 n = budget(quick=300, full=4000)
 truth = signals.sample(n, rng)
 
