@@ -46,9 +46,9 @@ def kept(name: str) -> dict[str, Any]:
 
 
 def measured(name: str) -> dict[str, Any]:
-    """The numbers of a benchmark that took hours, such as "latent-factor": data/measured/NAME.json, written by benchmarks/.
+    """The numbers of a benchmark too long to repeat, such as "latent-factor": data/measured/NAME.json, written by benchmarks/.
 
-    Raises ValueError for a name that is not there, with those that are.
+    Raises ValueError for a name that is not there, with those that are. Checked by tests/test_weights.py.
     """
     folder = data_dir() / "measured"
     path = folder / f"{name}.json"

@@ -156,7 +156,7 @@ plt.show()
 # and the network need not learn it again. (The same will be seen, small, in the next cell.)
 #
 # What the table does *not* show. It does not show that $f=8$ is best. Its reconstructions of the 10,000 *real* test pictures have a distance of 37.5, and no diffusion model in that space can be expected below; those of $f=4$ have 15.3. With more seconds the curves must cross. They have not within 400 s: trained for an hour and a half on one core, the model in $f=4$ that ships has 55 (49 to 61) without guidance (its card, section 6), hardly below the
-# 65 (58 to 71) that $f=8$ had after 400 s. *Which factor is best depends on how long you can train*, and the fastest start is not the best end. Nor does the table count the autoencoder: 26 minutes for $f=4$, once. And all of it is two CPU cores' worth of beginning: distances of 60 to 300, where real pictures have 6.
+# 65 (58 to 71) that $f=8$ had after 400 s. *Which factor is best depends on how long you can train*, and the fastest start is not the best end. Nor does the table count the autoencoder: 26 minutes for $f=4$, once. And all of it is a beginning, on one CPU core: distances of 60 to 300, where real pictures have 6.
 #
 # ### The same, small, here
 #
@@ -238,7 +238,7 @@ print(card("cifar-latent-f4", "label_accuracy", "frechet", "recall"))
 # Between two pictures there are three straight ways: mix the pixels; mix the latents $z_0$ and decode; mix the *noises* $z_T$ at constant length and sample. **Before you run:** which of the three shows two pictures laid over each other, and which one never leaves the set of plausible pictures?
 
 # %%
-pair, share = torch.tensor([1, 8]), torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
+share = torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
 guide, grid = Guided(denoiser, 2.0), denoiser.schedule.times(20)
 ends = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(5))
 phi = share * np.pi / 2
@@ -336,20 +336,20 @@ _ = check("share", my_share(60.0, 20.0, 10.0), 0.2, mistakes={
 # </details>
 #
 # ### Exercise 3: seconds
-# Encoding 50,000 pictures and their mirror images takes 90 MFLOP each, a training step $3\times193$ MFLOP a picture, in pixels $3\times765$. After how many training pictures has the latent model paid for the encoding?
+# Encoding 50,000 pictures and their mirror images takes 44 MFLOP each, a training step $3\times193$ MFLOP a picture, in pixels $3\times780$. After how many training pictures has the latent model paid for the encoding?
 
 # %%
 def my_break_even(pictures, encode, latent, pixel):
     return None  # your line
 
-_ = check("pictures", my_break_even(100_000, 90, 3 * 193, 3 * 765), 100_000 * 90 / (3 * 765 - 3 * 193), mistakes={
-    "compared with the whole cost of a pixel step": 100_000 * 90 / (3 * 765), "compared with the latent step": 100_000 * 90 / (3 * 193),
-    "forward only: training costs three times that": 100_000 * 90 / (765 - 193)})
+_ = check("pictures", my_break_even(100_000, 44, 3 * 193, 3 * 780), 100_000 * 44 / (3 * 780 - 3 * 193), mistakes={
+    "compared with the whole cost of a pixel step": 100_000 * 44 / (3 * 780), "compared with the latent step": 100_000 * 44 / (3 * 193),
+    "forward only: training costs three times that": 100_000 * 44 / (780 - 193)})
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `return pictures * encode / (pixel - latent)`: 5,200 pictures, 82 steps of 64. (The autoencoder's own training is another matter: some 130,000 pictures. It is paid once and used by every model after.)
+# `return pictures * encode / (pixel - latent)`: 2,500 pictures, 39 steps of 64. (The autoencoder's own training is another matter: 128,000 pictures. It is paid once and used by every model after.)
 # </details>
 #
 # ## What to try next
