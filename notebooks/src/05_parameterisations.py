@@ -494,7 +494,7 @@ def excess_of(model):
 
 race = {f"{kind}, own loss": excess_of(learn(kind, own_loss)) for kind in KINDS}
 
-# %%
+# %% tags=["nbval-ignore-output"]
 race |= {f"{kind}, eps loss": excess_of(learn(kind, simple_loss)) for kind in ("x_0", "v", "score")}
 half_drop = 0.5 * (chain.snr(ts[1:] - 1) - chain.snr(ts[1:]))
 lost = {name: float((half_drop * error[1:]).sum()) for name, error in race.items()}
