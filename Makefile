@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks check-notebooks equations mutants test-lab wheel clean
+.PHONY: help setup tour test lab lint notebooks full check-notebooks equations mutants test-lab wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ lint: setup  ## ruff and mypy
 
 notebooks: setup  ## run the notebooks whose sources changed (notebooks/src) and save their outputs
 	$(PY) tools/build_notebooks.py
+
+full: setup  ## run the notebooks long, on all data at hand, into out/full (hours; ONLY=12 for one of them)
+	$(PY) tools/build_notebooks.py --profile full $(addprefix --only ,$(ONLY))
 
 check-notebooks: setup  ## do the notebooks agree with their sources?
 	$(PY) tools/build_notebooks.py --check

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from contestants import by_minidiff
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from measure import machine, publish, table, write
 from throughput import operations
 from time_to_quality import CLOCKS, Run, warm
@@ -220,10 +221,9 @@ def figure(rows: list[dict[str, Any]], found: dict[str, dict[str, Any]], path: P
     budgets = sorted({r["budget"] for r in rows})
     left.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel="Frechet distance (judge's features)")
     left.set_xticks(budgets, [f"{b:g}" for b in budgets])
-    left.minorticks_off()
     left.legend(fontsize=8)
     for budget in budgets:
-        mine = [r for r in rows if r["budget"] == budget]
+        mine = sorted((r for r in rows if r["budget"] == budget), key=lambda r: names.index(r["space"]))
         right.errorbar([names.index(r["space"]) for r in mine], *bars(mine), marker="o", capsize=3, label=f"samples after {budget:g} s")
     known = [name for name in names if name in found]
     again = [found[name]["frechet"]["value"] for name in known]
@@ -233,6 +233,10 @@ def figure(rows: list[dict[str, Any]], found: dict[str, dict[str, Any]], path: P
     right.set(yscale="log", xlabel="space")
     right.set_xticks(range(len(names)), names)
     right.legend(fontsize=8)
+    for axes in (left, right):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
     fig.savefig(path, dpi=150)
 
 

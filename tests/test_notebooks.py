@@ -82,9 +82,25 @@ def test_formulas_are_closed(book):
         assert source.count("{") == source.count("}"), f"{where}: braces do not match"
 
 
+def build(*arguments):
+    command = [sys.executable, ROOT / "tools" / "build_notebooks.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def test_notebooks_agree_with_their_sources():
-    command = [sys.executable, ROOT / "tools" / "build_notebooks.py", "--check"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = build("--check")
     assert run.returncode == 0, run.stderr
     sources = {path.stem for path in (ROOT / "notebooks" / "src").glob("*.py")}
     assert sources == {path.stem for path in BOOKS}, "notebooks and sources do not pair up"
+
+
+def test_the_full_profile_is_run_beside_the_committed_notebooks(tmp_path):
+    source = tmp_path / "src" / "00_probe.py"
+    source.parent.mkdir()
+    source.write_text("# %%\nfrom minidiff.notebook import budget\n\nprint(budget(quick='a few', full='very many'))\n", "utf-8")
+    for profile, printed in (("quick", "a few"), ("full", "very many")):
+        run = build("--profile", profile, "--source", source.parent, "--out", tmp_path / profile)
+        assert run.returncode == 0 and "wrote 00_probe.ipynb" in run.stdout, run.stderr
+        assert printed in (tmp_path / profile / "00_probe.ipynb").read_text("utf-8")
+    run = build("--profile", "full", "--out", ROOT / "notebooks")
+    assert run.returncode == 1 and "keeps the quick profile" in run.stderr and len(run.stderr.splitlines()) == 1

@@ -1,9 +1,10 @@
 """Execute the percent scripts of notebooks/src and write notebooks/NAME.ipynb, outputs included, byte for byte the same again.
 
-usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--source DIR] [--out DIR]
+usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--profile full] [--source DIR] [--out DIR]
 
 A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given.
 --check executes nothing: it exits 1 and names the notebooks that do not agree with their sources.
+--profile full trains longer, on the full data sets if they are there, and writes to out/full: what is committed is the quick profile.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # What the committed outputs are made with, on every machine.
-SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MINIDIFF_PROFILE": "quick"}
+SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+COMMITTED = ROOT / "notebooks"
+FOLDERS = {"quick": COMMITTED, "full": ROOT / "out" / "full"}  # of the profiles
+LIMITS = {"quick": 300, "full": 7200}  # seconds for one cell
 TEXT_CHUNKS = (b"tEXt", b"iTXt", b"zTXt")
 
 
@@ -97,10 +101,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a notebook does not agree with its source")
     parser.add_argument("--force", action="store_true", help="execute also what has not changed")
     parser.add_argument("--only", action="append", metavar="NAME", help="one notebook, by its name or 02; may be repeated")
-    parser.add_argument("--source", type=Path, default=ROOT / "notebooks" / "src")
-    parser.add_argument("--out", type=Path, default=ROOT / "notebooks")
-    parser.add_argument("--timeout", type=int, default=300, metavar="SECONDS", help="limit for one cell")
+    parser.add_argument("--profile", choices=FOLDERS, default="quick", help="full: longer, on all data at hand, into out/full")
+    parser.add_argument("--source", type=Path, default=COMMITTED / "src")
+    parser.add_argument("--out", type=Path, help="default: notebooks, or out/full for the full profile")
+    parser.add_argument("--timeout", type=int, metavar="SECONDS", help=f"limit for one cell; default: {LIMITS}")
     options = parser.parse_args(argv)
+    out, timeout = options.out or FOLDERS[options.profile], options.timeout or LIMITS[options.profile]
+    if options.profile == "full" and out.resolve() == COMMITTED:
+        sys.exit(f"{COMMITTED} keeps the quick profile, which the tests compare; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
 
     sources = sorted(options.source.glob("*.py"))
     for name in options.only or []:
@@ -108,12 +117,12 @@ def main(argv: list[str] | None = None) -> None:
             sys.exit(f"no source starts with {name!r}; there are: {', '.join(source.stem for source in sources)}")
     if options.only:
         sources = [source for source in sources if source.stem.startswith(tuple(options.only))]
-    os.environ.update(SETTINGS)
+    os.environ.update(SETTINGS | {"MINIDIFF_PROFILE": options.profile})
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # also without an install
 
     stale = []
     for source in sources:
-        path, book = options.out / f"{source.stem}.ipynb", load(source)
+        path, book = out / f"{source.stem}.ipynb", load(source)
         if fresh(book, path) and not (options.force and not options.check):
             continue
         if options.check:
@@ -121,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
             continue
         start = time.perf_counter()
         try:
-            execute(book, options.out, options.timeout)
+            execute(book, out, timeout)
         except CellExecutionError as error:
             sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
         write(book, path)

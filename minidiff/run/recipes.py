@@ -148,7 +148,7 @@ RECIPES: dict[str, Recipe] = {
             "cifar-classifier", "cifar10", "label", network=Network("picture-classifier", width=24),
             train=Train(steps=14_000, batch=64, lr=2e-3, warmup=1000, weight_decay=0.05),
         ),
-        _autoencoder(1, 3, (32,), 2000),
+        _autoencoder(1, 3, (32,), 4000),
         _autoencoder(2, 4, (48,), 2000),
         _autoencoder(4, 4, (48, 96), 4000),
         _autoencoder(8, 4, (48, 96, 128), 3500),
