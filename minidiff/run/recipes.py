@@ -102,7 +102,7 @@ def _toy(name: str) -> Recipe:
 
 
 def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], steps: int, codes: int = 0) -> Recipe:
-    # perceptual: 0.03 costs less than a decibel, and brings the distance of features down to a quarter (BENCHMARKS.md)
+    # perceptual: 0.03 costs two tenths of a decibel, and brings the distance of features down to a fifth (BENCHMARKS.md)
     network = Network("autoencoder", 3, channels, blocks=1, factor=factor, z_channels=z_channels, codes=codes)
     train = Train(steps=steps, batch=32, lr=2e-3, regulariser=1.0 if codes else 1e-6, perceptual=0.03)
     return Recipe(f"cifar-autoencoder{'-vq' if codes else ''}-f{factor}", "cifar10", network=network, train=train)
