@@ -233,8 +233,8 @@ def figure(rows: list[dict[str, Any]], found: dict[str, dict[str, Any]], path: P
     right.set(yscale="log", xlabel="space")
     right.set_xticks(range(len(names)), names)
     right.legend(fontsize=8)
-    for axes in (left, right):
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    for axes, ticks in ((left, (1, 1.5, 2, 3, 5, 7)), (right, (1, 3))):
+        axes.yaxis.set_major_locator(LogLocator(subs=ticks))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
     fig.savefig(path, dpi=150)
