@@ -151,7 +151,7 @@ left.legend(fontsize=8)
 for budget_s in table["budgets"]:
     mine = [r for r in table["rows"] if r["budget"] == budget_s]
     right.plot([table["spaces"].index(r["space"]) for r in mine], [100 * r["accuracy"][0] for r in mine], "o-", label=f"after {budget_s:g} s")
-right.set(xlabel="space", ylabel="class accuracy, %, without guidance", xticks=range(len(table["spaces"])), xticklabels=table["spaces"])
+right.set(xlabel="space", ylabel="class accuracy, %", title="without guidance", xticks=range(len(table["spaces"])), xticklabels=table["spaces"])
 right.legend(fontsize=8)
 plt.show()
 
