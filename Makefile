@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 # One thread: on a small or busy machine two threads of torch wait for each other and run many times slower.
 export OMP_NUM_THREADS ?= 1
+# Test files side by side: one process for each of two cores.
+WORKERS ?= 2
 # uv does not read pip's settings, so a folder of local wheels known to pip is handed on.
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
@@ -34,7 +36,7 @@ tour: setup  ## the whole of it in a few minutes: equations, a 2-D diffusion, di
 	$(BIN)/minidiff tour
 
 test: lint check-notebooks mutants  ## everything that CI runs
-	$(PY) -m pytest --nbval tests notebooks
+	$(PY) -m pytest --nbval -n $(WORKERS) --dist loadfile tests notebooks
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
