@@ -16,13 +16,13 @@ from minidiff.process import marginal, posterior, transition
 from minidiff.reverse import optimal_variance, reverse_transition
 from minidiff.sample import Step, ddim, ddpm, dpm_solver, heun, last
 from minidiff.schedule import Schedule
-from minidiff.wrappers import Clipped, Guided
+from minidiff.wrappers import Clipped, Guided, Windowed
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Bound", "BoundEstimate", "ClassDenoiser", "Clipped", "Denoiser", "ExactDenoiser", "Gaussian", "GaussianMixture", "Guided",
-    "Label", "Prediction", "Schedule", "Step", "bits_per_dim", "ddim", "ddpm", "decoder_term", "density_term", "dpm_solver",
+    "Label", "Prediction", "Schedule", "Step", "Windowed", "bits_per_dim", "ddim", "ddpm", "decoder_term", "density_term", "dpm_solver",
     "flow_log_prob", "from_output", "heun", "inpaint", "invert", "last", "marginal", "optimal_variance", "posterior", "prior_term",
     "reverse_transition", "start_from", "step_term", "stratified_bound", "target", "transition", "variational_bound",
 ]

@@ -73,3 +73,44 @@ class Clipped:
         signal, noise = self.schedule.scales(t)
         x_0 = pred.x_0.clip(self.low, self.high)
         return Prediction(x_0, (x_t - like(signal, x_t) * x_0) / like(noise, x_t), pred.var_mix)
+
+
+@dataclass(frozen=True, eq=False)
+class Windowed:
+    """A denoiser of size x size pictures on a canvas of any size: the mean of its answers over windows that overlap.
+
+    A pixel's answer is the mean over all windows that hold it; windows begin at every multiple of `stride`, the last at the border.
+    Source: Bar-Tal et al. 2023, MultiDiffusion, Eq. 5 (equal weights; numbering unconfirmed). x_0 and eps of a window are affine in each
+    other at the same x_t, so their means still agree; a learned variance is not handed on. A condition must offer crop(top, left, size).
+    ValueError for a canvas smaller than a window. Checked by tests/test_wrappers.py against a loop over pixels.
+    """
+
+    denoiser: Denoiser
+    size: int = 32
+    stride: int = 16
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.size:
+            raise ValueError(f"stride must lie in 1..size = {self.size}, or some pixels would be in no window; got {self.stride}")
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of the denoiser inside."""
+        return self.denoiser.schedule
+
+    def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
+        x_0, eps, times = 0 * x_t, 0 * x_t, 0 * x_t[:1, :1]
+        for top in self.starts(x_t.shape[-2]):
+            for left in self.starts(x_t.shape[-1]):
+                part = (..., slice(top, top + self.size), slice(left, left + self.size))
+                pred = self.denoiser(x_t[part], t, None if cond is None else cond.crop(top, left, self.size))
+                x_0[part] += pred.x_0
+                eps[part] += pred.eps
+                times[part] += 1
+        return Prediction(x_0 / times, eps / times)
+
+    def starts(self, length: int) -> list[int]:
+        """Where windows begin along a side of this many pixels."""
+        if length < self.size:
+            raise ValueError(f"a canvas must have at least {self.size} pixels a side, the size of a window; got {length}")
+        return sorted({*range(0, length - self.size, self.stride), length - self.size})

@@ -555,9 +555,13 @@ MUTANTS += [
 
 MUTANTS += [
     Mutant(25, "scores divided by d, not by its root", "nn/attention.py", "/ math.sqrt(q.shape[-1])", "/ q.shape[-1]", ("latent attention",)),
-    Mutant(25, "the softmax over the queries", "nn/attention.py", "dim=-1)\n    return weights @ v", "dim=-2)\n    return weights @ v", ("latent attention",)),
+    Mutant(25, "the softmax over the queries", "nn/attention.py", "torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)", ("latent attention",)),
     Mutant(25, "d of the whole model, not of one head", "nn/attention.py", "math.sqrt(q.shape[-1])", "math.sqrt(q.shape[1] * q.shape[-1])",
            ("latent attention",)),
+    Mutant(25, "padding is looked at", "nn/attention.py", "None if mask is None else mask[:, None, None])\n        out:",
+           "None)\n        out:", ("latent cross-attention",)),
+    Mutant(25, "heads cut across the width", "nn/attention.py", "tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)",
+           "tokens.unflatten(-1, (-1, self.heads)).movedim(-1, 1)", ("latent cross-attention",)),
     Mutant(26, "latents not scaled", "learn/latent.py", "return self.autoencoder.encode(x).push(self.scale, 0.0)", "return self.autoencoder.encode(x)",
            ("latent 1-2",)),
     Mutant(26, "the scale upside down", "learn/latent.py", "** 2) ** -0.5))", "** 2) ** 0.5))", ("latent 1-2",)),

@@ -146,14 +146,17 @@ def test_a_draw_is_from_the_posterior_and_not_its_mean(kept):
     first_stage, pictures, _ = kept
     z = latents.latents(first_stage, pictures)
     i = torch.full((4000,), 3)
-    draws = z.draw(i, torch.Generator().manual_seed(0))
+    mirror = torch.arange(4000) % 2
+    draws = z.draw(i, mirror, torch.Generator().manual_seed(0))
     mean = torch.from_numpy(z.moments[:, 3, 0].astype(np.float32))
     std = torch.from_numpy(z.moments[:, 3, 1].astype(np.float32))
     wanted = mean.mean(0)
     error = (draws.mean(0) - wanted).abs() / (draws.std(0) / 4000**0.5)
     assert error.max() < 5
+    for k in (0, 1):
+        assert ((draws[k::2].mean(0) - mean[k]).abs() / (draws[k::2].std(0) / 2000**0.5)).max() < 5
     assert torch.allclose(draws.var(0), (std**2).mean(0) + mean.var(0, correction=0), rtol=0.2)
-    assert torch.equal(draws, z.draw(i, torch.Generator().manual_seed(0)))
+    assert torch.equal(draws, z.draw(i, mirror, torch.Generator().manual_seed(0)))
 
 
 def test_latents_are_encoded_once_for_the_same_weights_and_pictures(kept, monkeypatch, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minidiff.learn import NetworkDenoiser, load, read_metadata, save
-from minidiff.run import RECIPES, build, cifar10, load_classifier, load_latent_space, prepare, pretrained, weights_path
+from minidiff.run import RECIPES, build, cifar10, load_classifier, load_latent_space, load_scene_judge, prepare, pretrained, weights_path
 from minidiff.run.batches import PICTURES
 from minidiff.run.first_stages import open_first_stage
 from minidiff.run.networks import make_network
@@ -51,6 +51,8 @@ def test_every_recipe_runs_two_steps(name, tmp_path, few_photographs):
     trained = job.training.average
     if recipe.network.type.endswith("classifier"):
         back = load_classifier(tmp_path / "w.safetensors")
+    elif recipe.network.type == "scene-judge":
+        back = load_scene_judge(tmp_path / "w.safetensors")
     elif recipe.network.type == "autoencoder":
         back, trained = load_latent_space(tmp_path / "w.safetensors").autoencoder, trained.autoencoder
     else:

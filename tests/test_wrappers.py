@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minidiff import Clipped, ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule
+from minidiff import Clipped, ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule, Windowed
 from minidiff.learn import Condition, NetworkDenoiser
 from minidiff.nn import MLP, UNet
 from minidiff.prediction import KINDS
@@ -110,3 +110,62 @@ def test_clipping_re_derives_eps(array):
 def test_wrappers_keep_var_mix_and_schedule():
     assert (Clipped(Conditional())(batch((2, 2), "numpy64"), 3, Label(0.5)).var_mix == 0.5).all()
     assert Clipped(Guided(Conditional(), 1.0)).schedule is SCHEDULE
+
+
+class Place:
+    """Told a number for each pixel of the canvas, it answers that number; as if the answer depended on the window, it adds its mean."""
+
+    schedule = SCHEDULE
+
+    def __call__(self, x_t, t, cond=None):
+        signal, noise = self.schedule.scales(t)
+        x_0 = cond.image + cond.image.mean((-2, -1))[..., None, None]
+        return Prediction(x_0, (x_t - signal * x_0) / noise)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(4, 4), (4, 2), (4, 1), (4, 3), (6, 5)])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_windows_against_a_loop_over_pixels(size, stride, library):
+    rng = np.random.default_rng(0)
+    told, x = rng.standard_normal((2, 3, 7, 10)), rng.standard_normal((2, 3, 7, 10))
+    windowed = Windowed(Place(), size, stride)
+    starts = [windowed.starts(7), windowed.starts(10)]
+    expected = np.zeros_like(x)
+    for y in range(7):
+        for z in range(10):
+            holding = [(a, b) for a in starts[0] for b in starts[1] if a <= y < a + size and b <= z < b + size]
+            assert holding, "a pixel in no window"
+            answers = [told[..., y, z] + told[..., a : a + size, b : b + size].mean((-2, -1)) for a, b in holding]
+            expected[..., y, z] = np.mean(answers, axis=0)
+    if library == "torch":
+        cond, x_t = Condition(image=torch.from_numpy(told)), torch.from_numpy(x)
+        pred = windowed(x_t, 12, cond)
+    else:
+        cond, x_t = Canvas(told), x
+        pred = windowed(x_t, 12, cond)
+    signal, noise = SCHEDULE.scales(12)
+    assert np.allclose(np.asarray(pred.x_0), expected, atol=1e-12)
+    assert np.allclose(signal * np.asarray(pred.x_0) + noise * np.asarray(pred.eps), x, atol=1e-12)
+    assert np.array_equal(np.asarray(x_t), x), "what came in was changed"
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    image: np.ndarray
+
+    def crop(self, top, left, size):
+        return Canvas(self.image[..., top : top + size, left : left + size])
+
+
+def test_one_window_is_the_denoiser_itself():
+    net = network("eps", unet=True)
+    x = torch.randn(2, 1, 28, 28)
+    one, inside = Windowed(net, 28, 14)(x, 12), net(x, 12)
+    assert torch.equal(one.x_0, inside.x_0) and torch.equal(one.eps, inside.eps)
+
+
+def test_windows_that_are_refused():
+    with pytest.raises(ValueError, match=r"stride must lie in 1\.\.size = 8, .*; got 9"):
+        Windowed(Conditional(), 8, 9)
+    with pytest.raises(ValueError, match="at least 32 pixels a side, the size of a window; got 28"):
+        Windowed(network("eps", unet=True), 32)(torch.randn(1, 1, 28, 32), 12)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """vector (B, D): a label. tokens (B, L, D): text, for cross-attention. image (B, C, H, W): joined to the input.
+    """vector (B, D): a label. tokens: for cross-attention, ids of words (B, L) or vectors (B, L, D). image (B, C, H, W): joined on.
 
     Whatever is absent is None. `drop` and `null` make the empty condition of classifier-free guidance: zeros in place of
     the value, so the shapes a network sees do not change.
@@ -30,6 +30,11 @@ class Condition:
     def null(self) -> Condition:
         """The empty condition for every example."""
         return self._map(torch.zeros_like)
+
+    def crop(self, top: int, left: int, size: int) -> Condition:
+        """The same for a window of the canvas: of the picture that part, of what has no place everything."""
+        image = None if self.image is None else self.image[..., top : top + size, left : left + size]
+        return Condition(self.vector, self.tokens, image)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
         return Condition(*[None if x is None else change(x) for x in (self.vector, self.tokens, self.image)])

@@ -35,7 +35,8 @@ class DigitClassifier(nn.Module):
         return out
 
 
-def _stage(c_in: int, c_out: int, pool: bool) -> nn.Sequential:
+def stage(c_in: int, c_out: int, pool: bool) -> nn.Sequential:
+    """A convolution of 3 x 3, batch norm and ReLU; with pool, the map is halved by maxima."""
     layers = [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()]
     return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
 
@@ -45,7 +46,7 @@ class Pair(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(_stage(channels, channels, False), _stage(channels, channels, False))
+        self.body = nn.Sequential(stage(channels, channels, False), stage(channels, channels, False))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.body(x)
@@ -62,9 +63,9 @@ class PictureClassifier(nn.Module):
         super().__init__()
         w = width
         self.stages = nn.ModuleList([
-            nn.Sequential(_stage(3, w, False), _stage(w, 2 * w, True), Pair(2 * w)),
-            _stage(2 * w, 4 * w, True),
-            nn.Sequential(_stage(4 * w, 8 * w, True), Pair(8 * w)),
+            nn.Sequential(stage(3, w, False), stage(w, 2 * w, True), Pair(2 * w)),
+            stage(2 * w, 4 * w, True),
+            nn.Sequential(stage(4 * w, 8 * w, True), Pair(8 * w)),
         ])  # fmt: skip
         self.last = nn.Linear(8 * w, classes)
 

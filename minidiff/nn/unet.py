@@ -8,51 +8,75 @@ most expensive stage works at half resolution. On two CPU cores this is what mak
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minidiff.nn.attention import SelfAttention, zero_
+from minidiff.nn.attention import CrossAttention, SelfAttention, zero_
 from minidiff.nn.blocks import Downsample, ResBlock, Upsample
 from minidiff.nn.embed import TimeEmbedding
 
 
-class Stage(nn.Module):
-    """One residual block, followed by self-attention where asked for."""
+@dataclass(frozen=True)
+class Conditioning:
+    """What every block of one call is told: the embedding of t and label (B, E), the tokens (B, M, D) of a condition, their mask (B, M)."""
 
-    def __init__(self, c_in: int, c_out: int, emb_dim: int, attend: bool) -> None:
+    emb: Tensor
+    context: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class Stage(nn.Module):
+    """One residual block, followed where asked for by self-attention and, in a network with a tau_theta, by cross-attention."""
+
+    def __init__(self, c_in: int, c_out: int, emb_dim: int, attend: bool, context_dim: int = 0) -> None:
         super().__init__()
         self.block = ResBlock(c_in, c_out, emb_dim)
         self.attend = SelfAttention(c_out) if attend else nn.Identity()
+        self.look = CrossAttention(c_out, context_dim) if attend and context_dim else None
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        out: Tensor = self.attend(self.block(x, emb))
-        return out
+    def forward(self, x: Tensor, told: Conditioning) -> Tensor:
+        out: Tensor = self.attend(self.block(x, told.emb))
+        return out if self.look is None or told.context is None else self.look(out, told.context, told.mask)
 
 
-def way_down(channels: tuple[int, ...], blocks: int, attention: tuple[bool, ...], emb: int) -> tuple[nn.ModuleList, list[int]]:
+@dataclass(frozen=True)
+class Shape:
+    """What the ways down and up have in common: the fields as `UNet` has them, and the widths of what every block is told."""
+
+    channels: tuple[int, ...]
+    blocks: int
+    attention: tuple[bool, ...]
+    emb: int
+    context: int
+
+    def stage(self, c_in: int, i: int, attend: bool = True) -> Stage:
+        """A block of the i-th resolution."""
+        return Stage(c_in, self.channels[i], self.emb, attend and self.attention[i], self.context)
+
+
+def way_down(s: Shape) -> tuple[nn.ModuleList, list[int]]:
     """The layers of the way down, and the width of every map that is handed across, the input's first."""
-    layers, widths, c = nn.ModuleList(), [channels[0]], channels[0]
-    for i, c_out in enumerate(channels):
-        for _ in range(blocks):
-            layers.append(Stage(c, c_out, emb, attention[i]))
+    layers, widths, c = nn.ModuleList(), [s.channels[0]], s.channels[0]
+    for i, c_out in enumerate(s.channels):
+        for _ in range(s.blocks):
+            layers.append(s.stage(c, i))
             c = c_out
             widths.append(c)
-        if i < len(channels) - 1:
+        if i < len(s.channels) - 1:
             layers.append(Downsample(c))
             widths.append(c)
     return layers, widths
 
 
-def way_up(
-    channels: tuple[int, ...], blocks: int, attention: tuple[bool, ...], emb: int, widths: list[int]
-) -> nn.ModuleList:
+def way_up(s: Shape, widths: list[int]) -> nn.ModuleList:
     """The layers of the way up; each block takes one of the handed-across maps, the last first."""
-    layers, c, waiting = nn.ModuleList(), channels[-1], list(widths)
-    for i, c_out in reversed(list(enumerate(channels))):
-        for _ in range(blocks + 1):
-            layers.append(Stage(c + waiting.pop(), c_out, emb, attention[i]))
+    layers, c, waiting = nn.ModuleList(), s.channels[-1], list(widths)
+    for i, c_out in reversed(list(enumerate(s.channels))):
+        for _ in range(s.blocks + 1):
+            layers.append(s.stage(c + waiting.pop(), i))
             c = c_out
         if i > 0:
             layers.append(Upsample(c))
@@ -75,7 +99,9 @@ class UNet(nn.Module):
     blocks: residual blocks per resolution on the way down (one more on the way up).
     attention: for each resolution, whether its blocks are followed by self-attention.
     vector_dim: width of a condition added to the time embedding (0: none). image_channels: channels of a picture
-    joined to the input (0: none). frequencies: sin(pi f x_t) and cos(pi f x_t) of each f join the input too (`fourier`).
+    joined to the input (0: none). tau: a module that makes tokens of a condition, tau(tokens) -> (context (B, M, tau.width), mask);
+    every block with self-attention then looks at them, too. frequencies: sin(pi f x_t) and cos(pi f x_t) of each f join the input
+    (`fourier`).
     H and W must be multiples of patch * 2^(len(channels) - 1).
     """
 
@@ -90,6 +116,7 @@ class UNet(nn.Module):
         vector_dim: int = 0,
         image_channels: int = 0,
         frequencies: tuple[int, ...] = (),
+        tau: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if len(channels) != len(attention):
@@ -101,13 +128,14 @@ class UNet(nn.Module):
         emb = 4 * channels[0]
         self.time = TimeEmbedding(emb)
         self.vector = nn.Linear(vector_dim, emb) if vector_dim else None
+        self.tau = tau
         seen = in_channels * (1 + 2 * len(frequencies)) + image_channels
         self.first = nn.Conv2d(seen * patch**2, channels[0], 3, padding=1)
 
-        self.down, widths = way_down(channels, blocks, attention, emb)
-        c = channels[-1]
-        self.middle = nn.ModuleList([Stage(c, c, emb, attention[-1]), Stage(c, c, emb, False)])
-        self.up = way_up(channels, blocks, attention, emb, widths)
+        shape = Shape(channels, blocks, attention, emb, getattr(tau, "width", 0))
+        self.down, widths = way_down(shape)
+        self.middle = nn.ModuleList([shape.stage(channels[-1], -1), shape.stage(channels[-1], -1, attend=False)])
+        self.up = way_up(shape, widths)
         self.norm = nn.GroupNorm(8, channels[0])
         self.last = nn.Conv2d(channels[0], out_channels * patch**2, 3, padding=1)
         zero_(self.last)
@@ -119,16 +147,17 @@ class UNet(nn.Module):
         emb = self.time(t)
         if vector is not None and self.vector is not None:
             emb = emb + self.vector(vector)
+        told = Conditioning(emb) if self.tau is None else Conditioning(emb, *self.tau(tokens))
         x = torch.cat([x_t, *fourier(x_t, self.frequencies), *([] if image is None else [image])], dim=1)
         h = self.first(F.pixel_unshuffle(x, self.patch))
         skips = [h]
         for layer in self.down:
-            h = layer(h, emb) if isinstance(layer, Stage) else layer(h)
+            h = layer(h, told) if isinstance(layer, Stage) else layer(h)
             skips.append(h)
         for layer in self.middle:
-            h = layer(h, emb)
+            h = layer(h, told)
         for layer in self.up:
-            h = layer(torch.cat([h, skips.pop()], dim=1), emb) if isinstance(layer, Stage) else layer(h)
+            h = layer(torch.cat([h, skips.pop()], dim=1), told) if isinstance(layer, Stage) else layer(h)
         return F.pixel_shuffle(self.last(F.silu(self.norm(h))), self.patch)
 
     def _check(self, x_t: Tensor, vector: Tensor | None, tokens: Tensor | None, image: Tensor | None) -> None:
@@ -141,5 +170,6 @@ class UNet(nn.Module):
         if (0 if image is None else image.shape[1]) != self.image_channels:
             shape = "none" if image is None else tuple(image.shape)
             raise ValueError(f"this network takes an image of {self.image_channels} channels (0: none); got {shape}")
-        if tokens is not None:
-            raise ValueError("this network has no cross-attention, so it takes no tokens")
+        if (tokens is None) != (self.tau is None):
+            takes = "has no cross-attention, so it takes no tokens" if self.tau is None else "takes tokens, at least an empty caption"
+            raise ValueError(f"this network {takes}; got {'none' if tokens is None else tuple(tokens.shape)}")

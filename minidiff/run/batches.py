@@ -1,4 +1,4 @@
-"""A recipe's data as batches: digits, photographs, points, or latents of photographs; drawn with replacement."""
+"""A recipe's data as batches: digits, photographs, points, latents of photographs, all drawn with replacement; or scenes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from torch import Tensor
 from minidiff.learn.condition import Condition
 from minidiff.learn.train import Batch
 from minidiff.run.cifar import cifar10
-from minidiff.run.conditions import CONDITIONS
 from minidiff.run.digits import mnist
 from minidiff.run.first_stages import FirstStageFile
-from minidiff.run.latents import latents
+from minidiff.run.latents import Latents, latents
 from minidiff.run.recipes import Recipe, checked
+from minidiff.run.scene_batches import scene_batches
 from minidiff.run.store import Pictures, scale
+from minidiff.run.told import TOLD
 from minidiff.toy import TOYS
 
 PICTURES: dict[str, Callable[..., Pictures]] = {"mnist": mnist, "cifar10": cifar10}
@@ -32,37 +33,47 @@ def batches(recipe: Recipe, source: str, first_stage: FirstStageFile | None = No
     are mirrored by a coin, which changes no law of theirs that matters; for a classifier they are shifted too. Raises ValueError for
     unknown data and for a latent space that does not fit the network.
     """
+    if recipe.data == "scenes":
+        return scene_batches(recipe, source)
     if recipe.data not in PICTURES:
         return _points(recipe)
     pictures = PICTURES[recipe.data]("train", source)
-    identity = {"data_sha256": pictures.checksum}
+    identity: dict[str, Any] = {"data_sha256": pictures.checksum}
     labels = torch.from_numpy(pictures.labels.astype(np.int64))
     if recipe.network.type.endswith("classifier"):
         return _for_classifier(pictures, labels, recipe), identity
+    z: Latents | None = None
     if recipe.latent:
         if first_stage is None:
             raise ValueError(f"{recipe.name} works in a latent space: give the autoencoder {recipe.latent}")
         z = latents(first_stage, pictures)
         if z.channels != recipe.network.in_channels:
             raise ValueError(f"the latents of {first_stage.name} have {z.channels} channels; set network.in_channels={z.channels}")
-        return _told(z.draw, labels, recipe), identity | {"first_stage": first_stage.identity()}
-    flip = recipe.data == "cifar10"
+        identity |= {"first_stage": first_stage.identity()}
 
-    def draw(i: Tensor, rng: torch.Generator) -> Tensor:
-        x = scale(pictures.images[i.numpy()])
-        return mirrored(x, rng) if flip else x
+    def draw(i: Tensor, rng: torch.Generator) -> tuple[Tensor, Callable[[], Tensor]]:
+        mirror = torch.randint(0, 2, (len(i),), generator=rng) if recipe.data == "cifar10" else torch.zeros_like(i)
+
+        def picture() -> Tensor:
+            x = scale(pictures.images[i.numpy()])
+            return torch.where(mirror[:, None, None, None] == 1, x.flip(3), x)
+
+        return (picture() if z is None else z.draw(i, mirror, rng)), picture
 
     return _told(draw, labels, recipe), identity
 
 
-def _told(draw: Callable[[Tensor, torch.Generator], Tensor], labels: Tensor, recipe: Recipe) -> Batch:
-    """Batches of x_0 = draw(indices, generator) with what the recipe tells of them, emptied for some."""
-    told, n = CONDITIONS[checked("told", recipe.told, CONDITIONS)], recipe.train.batch
+Draw = Callable[[Tensor, torch.Generator], tuple[Tensor, Callable[[], Tensor]]]
+
+
+def _told(draw: Draw, labels: Tensor, recipe: Recipe) -> Batch:
+    """Batches of x_0 and its picture = draw(indices, generator), with what the recipe tells of them, emptied for some."""
+    told, n = TOLD[checked("told", recipe.told, TOLD)], recipe.train.batch
 
     def batch(rng: torch.Generator) -> tuple[Tensor, Condition | None]:
         i = torch.randint(0, len(labels), (n,), generator=rng)
-        x = draw(i, rng)
-        cond = told.make(x, labels[i], rng)
+        x, picture = draw(i, rng)
+        cond = told.make(x, picture() if told.of == "picture" else labels[i], rng)
         if cond is not None and recipe.train.drop > 0:
             cond = cond.drop(torch.rand(n, generator=rng) < recipe.train.drop)
         return x, cond
@@ -103,7 +114,7 @@ def shifted(x: Tensor, rng: torch.Generator, most: int = 4) -> Tensor:
 
 def _points(recipe: Recipe) -> tuple[Batch, dict[str, Any]]:
     if recipe.data not in TOYS:
-        raise ValueError(f"unknown data {recipe.data!r}; there are {', '.join(PICTURES)}, {', '.join(TOYS)}")
+        raise ValueError(f"unknown data {recipe.data!r}; there are {', '.join(PICTURES)}, scenes, {', '.join(TOYS)}")
     # A fixed set of points, as with pictures; large enough that learning it by heart is out of reach.
     x = torch.from_numpy(TOYS[recipe.data](20_000, np.random.default_rng(recipe.train.seed))).float()
 

@@ -124,21 +124,23 @@ def sample(args: argparse.Namespace) -> int:
 
     from minidiff.learn import load, read_metadata
     from minidiff.run import build, pictures
-    from minidiff.run.conditions import for_samples
+    from minidiff.run.recipes import from_dict
     from minidiff.run.sampling import path
     from minidiff.run.space import space_of
+    from minidiff.run.told import for_sampling
 
     if args.n < 1:
         raise ValueError(f"-n must be at least 1; got {args.n}")
     weights = _file(args.weights)
-    network, space = load(weights, build), space_of(read_metadata(weights), weights.parent.parent)
-    cond = for_samples(network.network, args.n, args.label)
+    metadata = read_metadata(weights)
+    network, space = load(weights, build), space_of(metadata, weights.parent.parent)
+    cond, canvas = for_sampling(from_dict(metadata["recipe"]).told, network, args.n, args.label, args.text, args.write)
     if cond is None and args.scale != 1:
         raise ValueError("--scale guides towards a condition, and these weights take none; leave it out")
     guided: Denoiser = network if args.scale == 1 else Guided(network, args.scale)
     denoiser = Clipped(guided) if space.bounded else guided
     rng = torch.Generator().manual_seed(args.seed)
-    x = torch.randn((args.n, *space.shape), generator=rng)
+    x = torch.randn((args.n, *((space.shape[0], *canvas) if canvas else space.shape)), generator=rng)
     x = space.show(pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps))
     out = Path(args.out or ("samples.png" if x.ndim == 4 else "samples.csv"))
     for file in dict.fromkeys([out, *([out.with_suffix(".npz")] if x.ndim == 4 and x.shape[1] == 3 else [])]):
@@ -152,13 +154,19 @@ def evaluate(args: argparse.Namespace) -> int:
     from minidiff.learn import read_metadata, save
     from minidiff.learn.checkpoint import read, replacing
     from minidiff.run import evaluate as judging
+    from minidiff.run import scene_evaluation
     from minidiff.run.records import merged
 
     path = _file(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
-    train, test = judging.real_pictures(read_metadata(path))
-    result = judging.evaluate_file(path, train, test, plan)
-    print(judging.table(result))
+    metadata = read_metadata(path)
+    if metadata.get("recipe", {}).get("data") == "scenes":
+        result = scene_evaluation.evaluate_scenes(path, plan)
+        print(scene_evaluation.table(result))
+    else:
+        train, test = judging.real_pictures(metadata)
+        result = judging.evaluate_file(path, train, test, plan)
+        print(judging.table(result))
     if args.json:
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

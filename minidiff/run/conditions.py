@@ -64,11 +64,17 @@ def holes(shape: Sequence[int], rng: torch.Generator, low: int = 8, high: int = 
 
 @dataclass(frozen=True)
 class Told:
-    """One kind of condition: the widths a network needs for it, and make(x_0, labels, rng) -> Condition or None, as training does."""
+    """One kind of condition: what a network needs for it, and make(x_0, about, rng) -> Condition or None, as training does.
 
-    make: Callable[[Tensor, Tensor, torch.Generator], Condition | None]
+    about: what is known of each x_0: its label (B,), its picture (B, C, H, W) or its scene, as `of` says. tau: makes the tau_theta of a
+    network that is told tokens.
+    """
+
+    make: Callable[[Tensor, Any, torch.Generator], Condition | None]
     vector_dim: int = 0
     image_channels: int = 0
+    tau: Callable[[], nn.Module] | None = None
+    of: str = "label"
 
 
 def _any_factor(x: Tensor, labels: Tensor, rng: torch.Generator) -> Condition:
@@ -77,11 +83,17 @@ def _any_factor(x: Tensor, labels: Tensor, rng: torch.Generator) -> Condition:
     return Condition(image=torch.where(two, low_resolution(x, 2), low_resolution(x, 4)))
 
 
+def layout(x: Tensor, tile: int = 8) -> Tensor:
+    """The mean colour of each tile of a picture, one number a place of the latent map of f = 4: (B, C, H, W) -> (B, C, H / 4, W / 4)."""
+    return F.interpolate(F.avg_pool2d(x, tile), scale_factor=tile / 4, mode="nearest")
+
+
 CONDITIONS: dict[str, Told] = {
     "": Told(lambda x, labels, rng: None),
     "label": Told(lambda x, labels, rng: label(labels), vector_dim=10),
     "low-resolution": Told(_any_factor, image_channels=1),
     "known-part": Told(lambda x, labels, rng: partly(x, holes(x.shape, rng)), image_channels=2),
+    "layout": Told(lambda z, picture, rng: Condition(image=layout(picture)), image_channels=3, of="picture"),
 }
 
 

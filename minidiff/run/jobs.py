@@ -29,6 +29,7 @@ from minidiff.learn.times import LossAwareTimes
 from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, step_generator, uninterrupted
 from minidiff.nn.autoencoder import Autoencoder
 from minidiff.nn.classifier import DigitClassifier, PictureClassifier
+from minidiff.nn.scene_judge import SceneJudge, map_loss
 from minidiff.run.batches import batches
 from minidiff.run.first_stages import FirstStageFile
 from minidiff.run.log import step_log
@@ -67,7 +68,7 @@ class Job:
 
     def _classify(self, rng: torch.Generator) -> Tensor:
         x, labels = (part.to(self.training.device) for part in self.batch(rng))
-        return F.cross_entropy(self.training.working()(x), labels)
+        return (map_loss if isinstance(self.training.model, SceneJudge) else F.cross_entropy)(self.training.working()(x), labels)
 
     def resume(self, path: Path) -> bool:
         """Take up the training state at path, if there is one; FileError if it belongs to other settings."""
@@ -196,6 +197,17 @@ def load_classifier(name: str | Path = "mnist-classifier") -> DigitClassifier | 
     network = make_network(from_dict(metadata.get("recipe", {})))
     if not isinstance(network, DigitClassifier | PictureClassifier):
         raise ValueError(f"{path} holds no classifier: use minidiff.learn.load, or load_latent_space for an autoencoder")
+    fill(network, tensors, path)
+    return network.eval().requires_grad_(False)
+
+
+def load_scene_judge(name: str | Path = "scenes-judge") -> SceneJudge:
+    """The shipped judge of digit scenes, or the one in a .safetensors file."""
+    path = Path(name) if str(name).endswith(".safetensors") else weights_path(str(name))
+    tensors, metadata = read(path)
+    network = make_network(from_dict(metadata.get("recipe", {})))
+    if not isinstance(network, SceneJudge):
+        raise ValueError(f"{path} holds no judge of scenes; `minidiff train scenes-judge` makes one")
     fill(network, tensors, path)
     return network.eval().requires_grad_(False)
 

@@ -35,9 +35,8 @@ class Latents:
         """c, the channels of a latent."""
         return int(self.moments.shape[3])
 
-    def draw(self, i: Tensor, rng: torch.Generator) -> Tensor:
-        """z of the pictures i (B,), mirrored by a coin, each drawn from its q(z | x): (B, c, h, w)."""
-        mirror = torch.randint(0, 2, (len(i),), generator=rng)
+    def draw(self, i: Tensor, mirror: Tensor, rng: torch.Generator) -> Tensor:
+        """z of the pictures i (B,), mirrored where mirror (B,) is 1, each drawn from its q(z | x): (B, c, h, w)."""
         moments = torch.from_numpy(self.moments[mirror.numpy(), i.numpy()].astype(np.float32))
         mean, std = moments.unbind(1)
         return mean + std * torch.randn(mean.shape, generator=rng)

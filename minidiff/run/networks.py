@@ -13,12 +13,14 @@ from minidiff.nn.autoencoder import Autoencoder, VQAutoencoder
 from minidiff.nn.classifier import DigitClassifier, PictureClassifier
 from minidiff.nn.discriminator import PatchDiscriminator
 from minidiff.nn.mlp import MLP
+from minidiff.nn.scene_judge import SceneJudge
 from minidiff.nn.unet import UNet
-from minidiff.run.conditions import CONDITIONS
 from minidiff.run.recipes import Noise, Recipe, checked, find, from_dict
+from minidiff.run.told import TOLD
 from minidiff.schedule import Schedule
 
-LOADERS = {"classifier": "load_classifier", "picture-classifier": "load_classifier", "autoencoder": "load_latent_space"}
+LOADERS = {"classifier": "load_classifier", "picture-classifier": "load_classifier", "autoencoder": "load_latent_space",
+           "scene-judge": "load_scene_judge"}
 
 
 def build(recipe: Recipe | str | dict[str, Any]) -> NetworkDenoiser:
@@ -39,6 +41,7 @@ def make_network(recipe: Recipe) -> nn.Module:
         "mlp": lambda r: MLP(2, 2, r.network.width, r.network.depth),
         "classifier": lambda r: DigitClassifier(r.network.width),
         "picture-classifier": lambda r: PictureClassifier(r.network.width),
+        "scene-judge": lambda r: SceneJudge(r.network.width),
         "autoencoder": _first_stage,
     }
     with torch.random.fork_rng():
@@ -50,9 +53,10 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 
 def _unet(recipe: Recipe) -> UNet:
-    n, told = recipe.network, CONDITIONS[checked("told", recipe.told, CONDITIONS)]
+    n, told = recipe.network, TOLD[checked("told", recipe.told, TOLD)]
     out = {"simple": 1, "hybrid": 2}[checked("train.loss", recipe.train.loss, ("simple", "hybrid"))] * n.in_channels
-    return UNet(n.in_channels, out, n.channels, n.blocks, n.attention, n.patch, told.vector_dim, told.image_channels, n.frequencies)
+    tau = told.tau() if told.tau else None
+    return UNet(n.in_channels, out, n.channels, n.blocks, n.attention, n.patch, told.vector_dim, told.image_channels, n.frequencies, tau)
 
 
 def _first_stage(recipe: Recipe) -> FirstStage:

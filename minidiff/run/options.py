@@ -36,17 +36,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     c.add_argument("--show", action="store_true", help="print the recipe and stop")
     c.set_defaults(command=run["train"])
 
-    c = commands.add_parser("sample", help="sample weights into a picture (digits and photographs, .png) or a table (points, .csv)")
-    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
-    c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
-    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
-    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
-    c.add_argument("--label", type=int, metavar="0..9", help="which class (default: all in turn)")
-    c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
-    c.add_argument("--seed", type=int, default=0)
-    c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
-    c.set_defaults(command=run["sample"])
-
+    _sample_options(commands, run)
     _evaluate_options(commands, run)
     c = commands.add_parser("data", help="which data are at hand; fetch the full MNIST or CIFAR-10")
     c.add_argument("action", choices=["list", "fetch"])
@@ -56,6 +46,21 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     c = commands.add_parser("lab", help="open the notebooks in JupyterLab")
     c.set_defaults(command=run["lab"])
     return p
+
+
+def _sample_options(commands: Any, run: Mapping[str, Command]) -> None:
+    c = commands.add_parser("sample", help="sample weights into a picture (digits and photographs, .png) or a table (points, .csv)")
+    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
+    c.add_argument("-n", type=int, default=64, help="how many (default: 64)")
+    c.add_argument("--steps", type=int, default=50, help="network calls a sample (default: 50)")
+    c.add_argument("--sampler", default="ddim", choices=["ddim", "ddpm", "dpm_solver", "heun"])
+    c.add_argument("--label", type=int, metavar="0..9", help="which class (default: all in turn)")
+    c.add_argument("--text", metavar="CAPTION", help='for scenes-text, such as "a red seven above a blue two"')
+    c.add_argument("--write", metavar="DIGITS", help='for scenes-map, such as "27.11.2026": a canvas with these digits in a line')
+    c.add_argument("--scale", type=float, default=1.0, help="guidance: 1 plain conditional (default), 0 unconditional")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--out", metavar="FILE", help="default: samples.png or samples.csv")
+    c.set_defaults(command=run["sample"])
 
 
 def _evaluate_options(commands: Any, run: Mapping[str, Command]) -> None:

@@ -115,6 +115,18 @@ def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
     return Recipe(name, "cifar10", "v", "label", latent, network, Noise("cosine"), Train(steps=8000, drop=0.1))
 
 
+def _scenes(name: str, told: str, attend: bool, steps: int) -> Recipe:
+    """Digit scenes of 32 x 32 in pixels: their strokes are two pixels wide, which a latent space of f = 2 would spend its numbers on."""
+    network = Network("unet", 3, (32, 64, 96), blocks=1, attention=(False, attend, attend))
+    return Recipe(name, "scenes", "v", told, network=network, noise=Noise("cosine"), train=Train(steps=steps, drop=0.1))
+
+
+def _photographs(name: str, told: str) -> Recipe:
+    """Latents of f = 4, told more than a label; the network is narrower than that of `cifar-latent-f4`, which was trained for longer."""
+    network = Network("unet", 4, (48, 96, 96), attention=(False, True, True), patch=1)
+    return Recipe(name, "cifar10", "v", told, "cifar-autoencoder-f4", network, Noise("cosine"), Train(steps=6000, drop=0.1))
+
+
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in [
@@ -153,11 +165,21 @@ RECIPES: dict[str, Recipe] = {
         _autoencoder(4, 4, (48, 96), 4000),
         _autoencoder(8, 4, (48, 96, 128), 3500),
         _autoencoder(4, 4, (48, 96), 2500, codes=512),
+        Recipe(
+            "scenes-judge", "scenes", network=Network("scene-judge", 3, width=24),
+            train=Train(steps=5000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
+        ),
+        _scenes("scenes-text", "caption", True, 12_000),
+        _scenes("scenes-map", "map", False, 8000),
+        _scenes("scenes-map-attention", "map tokens", True, 8000),
+        _scenes("scenes-superres", "coarse scene", False, 6000),
         _diffusion("cifar-pixel", 3),
         _diffusion("cifar-latent-f1", 3, 1),
         _diffusion("cifar-latent-f2", 4, 2),
         _diffusion("cifar-latent-f4", 4, 4),
         _diffusion("cifar-latent-f8", 4, 8),
+        _photographs("cifar-text", "class caption"),
+        _photographs("cifar-layout", "layout"),
     ]
 }
 

@@ -35,7 +35,10 @@ def mean_of(each: NDArray[np.float64]) -> dict[str, Any]:
     return resampled(lambda i: float(each[i].mean()), len(each))
 
 
+NAMED = ("samples", "captions", "image-to-image", "inpainting", "maps", "superres")  # results kept by sampler, calls and scale
+
+
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Results kept in weights, with new ones put in: what was measured of other samplers, or not measured again, stays."""
-    samples = {**old.get("samples", {}), **new.get("samples", {})}
-    return {**old, **new, **({"samples": samples} if samples else {})}
+    named = {what: {**old.get(what, {}), **new.get(what, {})} for what in NAMED}
+    return {**old, **new, **{what: found for what, found in named.items() if found}}

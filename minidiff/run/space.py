@@ -13,7 +13,7 @@ from torch import Tensor
 from minidiff.run.first_stages import its_first_stage
 from minidiff.run.recipes import Recipe, from_dict
 
-SIZES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+SIZES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "scenes": (3, 32, 32)}
 CHUNK = 100  # latents decoded at once
 
 

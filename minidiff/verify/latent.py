@@ -172,3 +172,48 @@ def attention_formula() -> Iterator[Check]:
     huge = attention(*(torch.from_numpy(a) for a in (1e3 * q, 1e3 * k, v))).numpy()
     winner = np.take_along_axis(v, (q @ k.swapaxes(2, 3)).argmax(-1)[..., None], 2)
     yield close("scores of a million: the best key alone", winner, huge, 1e-12, "argmax")
+
+
+@equation(
+    "latent", "cross-attention", "tokens that a picture looks at", function="minidiff.nn.attention.CrossAttention",
+    source=PAPER + "section 3.3",
+    formula=r"Q=W_Q\,\varphi(z_t),\quad K=W_K\,\tau_\theta(y),\quad V=W_V\,\tau_\theta(y)",
+)  # fmt: skip
+def cross_attention() -> Iterator[Check]:
+    """The layer by loops over places, heads and tokens; padding that is not looked at; its gradient by differences."""
+    import torch
+
+    from minidiff.nn.attention import CrossAttention
+
+    rng = generator(63)
+    with torch.random.fork_rng():
+        torch.manual_seed(63)
+        layer = CrossAttention(8, 5, heads=2, groups=2).double().requires_grad_(False)
+        layer.out.weight.normal_()
+    x, tokens = rng.standard_normal((1, 8, 2, 3)), rng.standard_normal((1, 4, 5))
+
+    def ours(x: Any, tokens: Any, there: Any = None) -> Any:
+        return layer(torch.from_numpy(x), torch.from_numpy(tokens), None if there is None else torch.tensor([there])).numpy()
+
+    weights = {name: getattr(layer, name).weight.reshape(8, -1).numpy() for name in ("q", "k", "v", "out")}
+    bias = layer.get_parameter("q.bias").numpy()
+    h = layer.norm(torch.from_numpy(x)).numpy()[0]
+    slow = x.copy()
+    for row, column in np.ndindex(2, 3):
+        query, mixed = weights["q"] @ h[:, row, column] + bias, np.zeros(8)
+        for head in (slice(0, 4), slice(4, 8)):
+            scores = np.array([query[head] @ (weights["k"] @ one)[head] / 4**0.5 for one in tokens[0, :3]])
+            for share, one in zip(np.exp(scores) / np.exp(scores).sum(), tokens[0, :3], strict=True):
+                mixed[head] += share * (weights["v"] @ one)[head]
+        slow[0, :, row, column] += weights["out"] @ mixed
+    masked = [True, True, True, False]
+    yield close("loops over places, heads and the three tokens that are there", slow, ours(x, tokens, masked), 1e-12, "loops")
+    yield close("the fourth token cut off instead of masked", ours(x, tokens, masked), ours(x, tokens[:, :3]), 1e-12, "algebra")
+    variable, step = torch.from_numpy(tokens).requires_grad_(), 1e-6
+    (gradient,) = torch.autograd.grad(layer(torch.from_numpy(x), variable).square().sum(), variable)
+    numeric = np.zeros_like(tokens)
+    for i in np.ndindex(*tokens.shape):
+        up, down = tokens.copy(), tokens.copy()
+        up[i], down[i] = up[i] + step, down[i] - step
+        numeric[i] = ((ours(x, up) ** 2).sum() - (ours(x, down) ** 2).sum()) / (2 * step)
+    yield close("gradient of |output|^2 by the tokens, which trains tau_theta", numeric, gradient.numpy(), 1e-6, "central differences")

@@ -1,0 +1,80 @@
+"""What a network is told of a scene: its caption, its map joined to the input, its map as tokens, or the scene with fewer pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from minidiff.learn.condition import Condition
+from minidiff.nn.scene_judge import CLASSES, TINTS
+from minidiff.nn.text import CaptionEncoder, TileEncoder, Vocabulary, forget_words
+from minidiff.run.captions import COLOURS, DIGITS, FORMS, PLURALS, RELATIONS
+from minidiff.run.conditions import Told, coarse
+from minidiff.run.scenes import Scene
+
+_wordings = " ".join(wording for sides in RELATIONS.values() for side in sides for wording in side)
+VOCABULARY = Vocabulary(tuple(sorted({*DIGITS, *PLURALS, *COLOURS, "a", "in", "of", *FORMS[3:], *_wordings.split()})))
+MAP_CHANNELS = CLASSES + TINTS - 1  # ground, ten digits, six colours: one-hot
+SIDE = 32  # pixels of a training canvas
+TILE = 4  # pixels a side of the tile of a map that becomes one token
+FORGOTTEN = 0.02  # share of words made unknown in training
+
+
+def captions(texts: Sequence[str]) -> Condition:
+    """Captions as ids of words: B strings -> Condition(tokens=(B, 14)). "" is the empty condition; see `Vocabulary.ids` for the rest."""
+    return Condition(tokens=VOCABULARY.ids(texts))
+
+
+def maps(labels: Any, tint: Any) -> Condition:
+    """Maps joined to the input: labels (B, H, W) of 0..10, tint (B, H, W) of 0..6 -> Condition(image=(B, 17, H, W)), one-hot.
+
+    An empty map is ground everywhere; the empty *condition* is 17 zeros, which says nothing at all. ValueError for a label outside, and
+    for a map that does not say for the same pixels that there is a digit as the tint does.
+    """
+    labels, tint = (torch.as_tensor(np.asarray(part)).long() for part in (labels, tint))
+    for name, part, classes in (("labels", labels, CLASSES), ("tint", tint, TINTS)):
+        if part.ndim != 3 or part.shape != labels.shape or not bool(((part >= 0) & (part < classes)).all()):
+            got = f"shape {tuple(part.shape)}, up to {part.max()}"
+            raise ValueError(f"{name} must be whole numbers 0..{classes - 1} of shape (B, H, W), the same for both; got {got}")
+    if not torch.equal(labels > 0, tint > 0):
+        raise ValueError("labels and tint must be 0 (ground) at the same pixels: a digit has a colour")
+    hot = torch.cat([F.one_hot(labels, CLASSES), F.one_hot(tint, TINTS)[..., 1:]], dim=-1)
+    return Condition(image=hot.movedim(-1, 1).float())
+
+
+def tiles(image: Tensor, size: int = TILE) -> Tensor:
+    """A picture as tokens, one for each size x size tile, row by row: (B, C, H, W) -> (B, H W / size^2, C size^2)."""
+    return F.pixel_unshuffle(image, size).flatten(2).transpose(1, 2)
+
+
+def _caption(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
+    return Condition(tokens=forget_words(VOCABULARY.ids([s.caption for s in some]), FORGOTTEN, rng))
+
+
+def _map(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
+    return maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some]))
+
+
+def _map_as_tokens(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
+    image = _map(x, some, rng).image
+    assert image is not None
+    return Condition(tokens=tiles(image))
+
+
+# As training makes them of scenes.
+SCENE_CONDITIONS: dict[str, Told] = {
+    "caption": Told(_caption, tau=lambda: CaptionEncoder(len(VOCABULARY), VOCABULARY.length)),
+    "map": Told(_map, image_channels=MAP_CHANNELS),
+    "map tokens": Told(_map_as_tokens, tau=lambda: TileEncoder(MAP_CHANNELS * TILE**2, (SIDE // TILE) ** 2)),
+    "coarse scene": Told(lambda x, some, rng: coarse(x), image_channels=3),
+}
+
+
+def pictures(some: Sequence[Scene]) -> Tensor:
+    """Scenes as the models see them: (B, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.stack([s.picture for s in some]).transpose(0, 3, 1, 2).astype(np.float32)) / 127.5 - 1
