@@ -73,7 +73,7 @@ def test_every_equation_of_the_papers_has_a_notebook():
     theory = {e.name for e in find() if e.paper not in rest} | {"mixture B02", "mixture B18"}
     untaught = theory - {name for taught in TAUGHT.values() for name in taught}
     # checks of the package that no lesson needs; attention's notebook is still to come
-    assert untaught == {"ddpm 13 end to end", "solvers B7", "latent attention"}
+    assert untaught == {"ddpm 13 end to end", "solvers B7", "latent attention", "latent cross-attention"}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

@@ -123,6 +123,7 @@ def judge_maps(denoiser: Denoiser, judge: SceneJudge, some: list[Scene], plan: P
 
 
 def agreement(judge: SceneJudge, x: Tensor, some: list[Scene]) -> dict[str, Any]:
+    """How pictures (B, 3, H, W) agree with the maps of scenes: by pixels, by pixels in boxes, and the digits and colours of whole boxes."""
     by_pixel = map_agreement(judge, x, torch.from_numpy(np.stack([s.map for s in some]).astype(np.int64)))
     right = [boxes_right(*parts) for parts in zip(*(p.numpy() for p in log_shares(judge, x)), some, strict=True)]
     hits, counts = np.array([r[:2] for r in right], float), np.array([r[2] for r in right], float)
