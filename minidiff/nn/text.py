@@ -87,7 +87,7 @@ class CaptionEncoder(nn.Module):
 class TileEncoder(nn.Module):
     """tau_theta for a map given as tokens: one for each tile of the map, (B, L, D) -> (B, L, width), with its place on a canvas of L tiles.
 
-    The same cross-attention that reads words can read these; what it costs against concatenation is notebook 14's question.
+    The same cross-attention that reads words reads these. Its canvas is fixed: a place is a learned vector for each of the L tiles.
     """
 
     def __init__(self, tile: int, tiles: int, width: int = 64) -> None:
