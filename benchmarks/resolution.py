@@ -27,7 +27,7 @@ from minidiff.run import build, load_scene_judge, weights_path
 from minidiff.run.canvases import ground_drift, patch_spectrum, seams
 from minidiff.run.evaluate import Plan
 from minidiff.run.records import mean_of
-from minidiff.run.scene_conditions import maps, pictures
+from minidiff.run.scene_conditions import map_of, pictures
 from minidiff.run.scene_evaluation import agreement, drawn, held_out
 from minidiff.run.scenes import Scene
 
@@ -38,7 +38,7 @@ STRIDES = {"one pass": 0, "windows, stride 24": 24, "windows, stride 16": 16}
 def canvases(denoiser: NetworkDenoiser, some: list[Scene], stride: int, plan: Plan) -> tuple[torch.Tensor, float]:
     """One canvas for each map, and CPU seconds a canvas."""
     H, W = some[0].map.shape
-    cond = maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some]))
+    cond = map_of(some)
     start = time.process_time()
     x = drawn(Windowed(denoiser, 32, stride) if stride else denoiser, cond, (H, W), plan, chunk=max(1, 32768 // (H * W)))
     return x, (time.process_time() - start) / len(some)

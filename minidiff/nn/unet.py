@@ -39,7 +39,7 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, told: Conditioning) -> Tensor:
         out: Tensor = self.attend(self.block(x, told.emb))
-        return out if self.look is None or told.context is None else self.look(out, told.context, told.mask)
+        return out if self.look is None else self.look(out, told.context, told.mask)
 
 
 @dataclass(frozen=True)

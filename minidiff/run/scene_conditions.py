@@ -56,21 +56,20 @@ def _caption(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Conditio
     return Condition(tokens=forget_words(VOCABULARY.ids([s.caption for s in some]), FORGOTTEN, rng))
 
 
-def _map(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
-    return maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some]))
-
-
-def _map_as_tokens(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
-    image = _map(x, some, rng).image
-    assert image is not None
-    return Condition(tokens=tiles(image))
+def map_of(some: Sequence[Scene], as_tokens: bool = False) -> Condition:
+    """The maps of scenes of one size as a condition, joined to the input or as tokens."""
+    cond = maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some]))
+    assert cond.image is not None
+    return Condition(tokens=tiles(cond.image)) if as_tokens else cond
 
 
 # As training makes them of scenes.
 SCENE_CONDITIONS: dict[str, Told] = {
     "caption": Told(_caption, tau=lambda: CaptionEncoder(len(VOCABULARY), VOCABULARY.length)),
-    "map": Told(_map, image_channels=MAP_CHANNELS),
-    "map tokens": Told(_map_as_tokens, tau=lambda: TileEncoder(MAP_CHANNELS * TILE**2, (SIDE // TILE) ** 2)),
+    "map": Told(lambda x, some, rng: map_of(some), image_channels=MAP_CHANNELS),
+    "map tokens": Told(
+        lambda x, some, rng: map_of(some, as_tokens=True), tau=lambda: TileEncoder(MAP_CHANNELS * TILE**2, (SIDE // TILE) ** 2)
+    ),
     "coarse scene": Told(lambda x, some, rng: coarse(x), image_channels=3),
 }
 

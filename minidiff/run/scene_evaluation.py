@@ -25,7 +25,7 @@ from minidiff.run.networks import build
 from minidiff.run.reading import agrees, digits_seen, log_shares, map_agreement
 from minidiff.run.records import mean_of, plain, resampled
 from minidiff.run.sampling import path
-from minidiff.run.scene_conditions import SIDE, captions, maps, pictures, tiles
+from minidiff.run.scene_conditions import SIDE, captions, map_of, pictures
 from minidiff.run.scene_editing import judge_edits, judge_filling
 from minidiff.run.scenes import Scene, Scenes
 from minidiff.wrappers import Clipped, Guided
@@ -112,11 +112,8 @@ def _readings(judge: SceneJudge, x: Tensor, some: list[Scene]) -> list[dict[str,
 def judge_maps(denoiser: Denoiser, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
     """One picture for each map, whatever its size: agreement by pixels and in boxes, digits and colours right; floor: of real scenes."""
     size = some[0].map.shape
-    image = maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some])).image
-    assert image is not None
     reads_tokens = getattr(getattr(denoiser, "network", None), "tau", None) is not None
-    cond = Condition(tokens=tiles(image)) if reads_tokens else Condition(image=image)
-    x = drawn(denoiser, cond, (size[0], size[1]), plan, max(1, CHUNK * SIDE**2 // (size[0] * size[1])))
+    x = drawn(denoiser, map_of(some, reads_tokens), (size[0], size[1]), plan, max(1, CHUNK * SIDE**2 // (size[0] * size[1])))
     real = agreement(judge, pictures(some), some)
     found = agreement(judge, x, some)
     return {"n": len(some)} | {key: m | {"floor": real[key]["value"]} for key, m in found.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.run.class_captions import CLASS_CAPTION
 from minidiff.run.conditions import CONDITIONS, Told, coarse, for_samples
 from minidiff.run.digits import mnist
-from minidiff.run.scene_conditions import SCENE_CONDITIONS, SIDE, captions, maps, pictures, tiles
+from minidiff.run.scene_conditions import SCENE_CONDITIONS, SIDE, captions, map_of, maps, pictures
 from minidiff.run.scenes import Scenes
 from minidiff.run.writing import written
 
@@ -43,6 +42,4 @@ def for_sampling(
         return captions([s.caption for s in some]), None
     if told == "coarse scene":
         return coarse(pictures(some)), None
-    image = maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some])).image
-    assert isinstance(image, torch.Tensor)
-    return (Condition(image=image) if told == "map" else Condition(tokens=tiles(image))), None
+    return map_of(some, as_tokens=told == "map tokens"), None
