@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from minidiff import __version__
 from minidiff.learn import distributed
@@ -192,24 +192,28 @@ def pretrained(name: str) -> NetworkDenoiser:
 
 def load_classifier(name: str | Path = "mnist-classifier") -> DigitClassifier | PictureClassifier:
     """The shipped classifier of digits ("mnist-classifier") or of photographs ("cifar-classifier"), or the one in a .safetensors file."""
-    path = Path(name) if str(name).endswith(".safetensors") else weights_path(str(name))
-    tensors, metadata = read(path)
-    network = make_network(from_dict(metadata.get("recipe", {})))
+    network, path = _judge_in(name)
     if not isinstance(network, DigitClassifier | PictureClassifier):
         raise ValueError(f"{path} holds no classifier: use minidiff.learn.load, or load_latent_space for an autoencoder")
-    fill(network, tensors, path)
-    return network.eval().requires_grad_(False)
+    return network
 
 
 def load_scene_judge(name: str | Path = "scenes-judge") -> SceneJudge:
     """The shipped judge of digit scenes, or the one in a .safetensors file."""
+    network, path = _judge_in(name)
+    if not isinstance(network, SceneJudge):
+        raise ValueError(f"{path} holds no judge of scenes; `minidiff train scenes-judge` makes one")
+    return network
+
+
+def _judge_in(name: str | Path) -> tuple[nn.Module, Path]:
+    """The network of shipped weights, or of a file, ready to judge, if it is a judge; otherwise with fresh weights; and where it lies."""
     path = Path(name) if str(name).endswith(".safetensors") else weights_path(str(name))
     tensors, metadata = read(path)
     network = make_network(from_dict(metadata.get("recipe", {})))
-    if not isinstance(network, SceneJudge):
-        raise ValueError(f"{path} holds no judge of scenes; `minidiff train scenes-judge` makes one")
-    fill(network, tensors, path)
-    return network.eval().requires_grad_(False)
+    if isinstance(network, DigitClassifier | PictureClassifier | SceneJudge):
+        fill(network, tensors, path)
+    return network.eval().requires_grad_(False), path
 
 
 def _photograph_features(device: torch.device) -> Features:
