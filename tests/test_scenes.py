@@ -45,14 +45,19 @@ def test_map_and_tint_are_the_boxes_of_the_digits(made):
         assert n == len(scene.digits), "boxes touch, or lie closer than GAP"
 
 
-def test_ink_has_the_colour_that_the_tint_says_and_touches_every_side_of_its_box():
+def test_ink_has_the_colour_that_the_tint_says():
     for k in range(60):
         scene = text()[k]
         for d in scene.digits:
             box = scene.picture[d.top : d.top + d.height, d.left : d.left + d.width].astype(float)
             nearest = ((box[..., None, :] - RGB) ** 2).sum(-1)
-            strongest = box.reshape(-1, 3)[np.abs(box - box.mean((0, 1))).sum(-1).argmax()]
-            assert nearest.min((0, 1)).argmin() == d.colour, (scene.caption, strongest)
+            assert nearest.min((0, 1)).argmin() == d.colour, scene.caption
+
+
+def test_ink_touches_every_side_of_its_box():
+    for digit in DIGITS_AT_HAND.images[:200]:
+        ink = inked(digit, 12, 14)
+        assert all(side.max() > 0.05 for side in (ink[0], ink[-1], ink[:, 0], ink[:, -1]))
 
 
 @pytest.mark.parametrize("form", FORMS)
