@@ -147,6 +147,12 @@ def cells(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
             write(path, json.dumps(linear_kept(k, judge, real, args), indent=1))
 
 
+def all_rows(out: Path) -> list[dict[str, Any]]:
+    """Every space and budget that the folder holds, of this run or an earlier one; the shortest budgets first."""
+    found = [json.loads(path.read_text()) for path in out.glob("*s.json") if path.stem != "results"]
+    return sorted(found, key=lambda r: (r["budget"], list(SPACES).index(r["space"])))
+
+
 def all_kept(out: Path) -> dict[str, dict[str, Any]]:
     """What each autoencoder keeps, as far as it was measured."""
     paths = {name: out / f"{slug(name, 0).removesuffix('-0s')}-kept.json" for name in SPACES}
@@ -272,11 +278,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    rows: list[dict[str, Any]] = []
-    for row in cells(args):
-        rows.append(row)
-        figure(rows, all_kept(args.out), args.out / "frechet.png")
-    found = all_kept(args.out)
+    for _ in cells(args):
+        figure(all_rows(args.out), all_kept(args.out), args.out / "frechet.png")
+    rows, found = all_rows(args.out), all_kept(args.out)
     publish(args.out, "results", {"settings": settings, "results": rows, "kept": found}, [sample_table(rows), kept_table(found)])
     figure(rows, found, args.out / "frechet.png")
     if args.record:
