@@ -116,7 +116,7 @@ def test_more_samples_begin_with_the_same_and_another_seed_is_another_start():
 def test_distances_are_on_the_floor_for_real_digits_and_above_it_for_noise(judge, monkeypatch):
     for name, low, high in (("digits", 0.5, 2), ("noise", 5, np.inf)):
         x = scale(TRAIN.images[-300:]) if name == "digits" else torch.randn(300, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-        monkeypatch.setattr("minidiff.run.evaluate.draw_pictures", lambda denoiser, plan, space, x=x: (x, None))
+        monkeypatch.setattr("minidiff.run.evaluate.draw_pictures", lambda denoiser, plan, space, tell, x=x: (x, None))
         got = judge_samples(tiny(), judge, TRAIN, TEST, Plan(n=300), np.random.default_rng(0))
         assert low < got["frechet"]["value"] / got["frechet"]["floor"] < high
         for metric in ("frechet", "kernel", "precision", "recall", "near_copies", "clear"):

@@ -154,18 +154,20 @@ def evaluate(args: argparse.Namespace) -> int:
     from minidiff.learn import read_metadata, save
     from minidiff.learn.checkpoint import read, replacing
     from minidiff.run import evaluate as judging
-    from minidiff.run import scene_evaluation
+    from minidiff.run import photo_evaluation, scene_evaluation
     from minidiff.run.records import merged
 
     path = _file(args.weights)
     plan = judging.Plan(args.n, args.sampler, args.steps, args.scale, args.bound, args.stratified, args.seed, args.fid)
     metadata = read_metadata(path)
-    if metadata.get("recipe", {}).get("data") == "scenes":
+    recipe = metadata.get("recipe", {})
+    if recipe.get("data") == "scenes":
         result = scene_evaluation.evaluate_scenes(path, plan)
         print(scene_evaluation.table(result))
     else:
         train, test = judging.real_pictures(metadata)
-        result = judging.evaluate_file(path, train, test, plan)
+        told = recipe.get("told") in photo_evaluation.JUDGED
+        result = (photo_evaluation.evaluate_photographs if told else judging.evaluate_file)(path, train, test, plan)
         print(judging.table(result))
     if args.json:
         with replacing(args.json) as temporary:

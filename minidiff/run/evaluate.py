@@ -6,6 +6,7 @@ Real pictures are drawn at random from the splits: the first half of MNIST's tes
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidiff.learn.checkpoint import load, read_metadata
+from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.metrics import frechet_distance, kernel_distance
 from minidiff.neighbours import memorised, precision_recall, share
@@ -42,6 +44,7 @@ from minidiff.wrappers import Clipped, Guided
 DIGITS = pixels(RECIPES["mnist-ddpm"])
 CHUNK = 100  # pictures sampled at once
 SURE = 0.9  # a picture is clear if the judge gives one class a probability above this
+Tell = Callable[[Tensor], Condition]
 FLOORS = 5  # the floor is a mean over up to this many sets of n training pictures
 
 
@@ -69,6 +72,11 @@ class Plan:
                 raise ValueError(f"{name} must be 0 (leave it out) or at least {least}, so that it has an interval; got {value}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0; got {self.seed}")
+
+    @property
+    def name(self) -> str:
+        """Under which the numbers are kept: sampler, calls and, if there is guidance, its scale."""
+        return f"{self.sampler} {self.steps}" + ("" if self.scale == 1 else f" scale {self.scale:g}")
 
 
 JUDGES = {"mnist": "mnist-classifier", "cifar10": "cifar-classifier"}
@@ -122,18 +130,19 @@ def evaluate(
         found = judge_restoration(denoiser, judge, test, min(plan.n, len(test)), plan.steps, plan.seed) if plan.n else {}
         return result | {"restoration": found}
     if plan.n:
-        result["samples"] = {f"{plan.sampler} {plan.steps}{_guided(plan)}": judge_samples(denoiser, judge, train, test, plan, rng, space)}
+        result["samples"] = {plan.name: judge_samples(denoiser, judge, train, test, plan, rng, space)}
     if space.bounded and (plan.bound or plan.stratified):
         result["bits_per_dim"] = bits(denoiser, test, plan.bound, plan.stratified, plan.seed)
     return result
 
 
 def judge_samples(
-    denoiser: NetworkDenoiser, judge: Judge, train: Pictures, test: Pictures, plan: Plan, rng: np.random.Generator, space: Space = DIGITS
-) -> dict[str, Any]:
-    """n samples against as many test pictures, or as there are."""
+    denoiser: NetworkDenoiser, judge: Judge, train: Pictures, test: Pictures, plan: Plan, rng: np.random.Generator, space: Space = DIGITS,
+    tell: Tell | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """n samples against as many test pictures, or as there are. tell: see `draw_pictures`."""
     start = time.monotonic()
-    x, labels = draw_pictures(denoiser, plan, space)
+    x, labels = draw_pictures(denoiser, plan, space, tell)
     out: dict[str, Any] = {"n": plan.n, "seconds": round(time.monotonic() - start)}
     m = min(plan.n, len(test), len(train))
     held_out = rng.permutation(len(test))[:m]
@@ -147,12 +156,13 @@ def judge_samples(
     return out
 
 
-def draw_pictures(denoiser: NetworkDenoiser, plan: Plan, space: Space = DIGITS) -> tuple[Tensor, Tensor | None]:
+def draw_pictures(denoiser: NetworkDenoiser, plan: Plan, space: Space = DIGITS, tell: Tell | None = None) -> tuple[Tensor, Tensor | None]:
     """n pictures (n, C, H, W) in [-1, 1], and the labels asked for: 0 to 9 in turn, or None where the network is told nothing.
 
-    Chunk by chunk, each with a seed of its own, so that more samples begin with the same ones.
+    tell: labels (B,) -> what the network is told of them; one-hot vectors where it takes them. Chunk by chunk, each with a seed of its
+    own, so that more samples begin with the same ones.
     """
-    told = told_labels(denoiser)
+    told = tell or (label if told_labels(denoiser) else None)
     inner: Denoiser = Guided(denoiser, plan.scale) if told and plan.scale != 1 else denoiser
     labels, parts = torch.arange(plan.n) % 10, []
     sampled: Denoiser = Clipped(inner) if space.bounded else inner
@@ -160,7 +170,7 @@ def draw_pictures(denoiser: NetworkDenoiser, plan: Plan, space: Space = DIGITS) 
     for i in range(0, plan.n, CHUNK):
         rng = torch.Generator().manual_seed(1_000_003 * plan.seed + i)
         x = torch.randn((min(CHUNK, plan.n - i), *space.shape), generator=rng)
-        for step in path(sampled, x, plan.sampler, plan.steps, rng, label(labels[i : i + len(x)]) if told else None):
+        for step in path(sampled, x, plan.sampler, plan.steps, rng, told(labels[i : i + len(x)]) if told else None):
             x = step.x_t
         parts.append(space.show(x))
         bar.update(len(x))
@@ -212,34 +222,29 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"{split}: {{}}, {{:,}} pictures".format(*result["data"][split]) for split in ("train", "test")]
     if not result["data"].get("trained_on_these", True):
         lines.append("these weights were trained on other pictures: they may know these test pictures, and may copy pictures not looked at")
-    form = "{:<24}{:>10}  {:<24}{:>12}{:>8}"
     for name, found in result.get("samples", {}).items():
-        lines += ["", f"{name}: {found['n']} samples, {found['seconds']} s", form.format("", "value", "95% interval", "real", "n")]
-        for key, m in found.items():
-            if isinstance(m, dict) and "value" in m:
-                interval = "{} to {}".format(*m["interval_95"]) if "interval_95" in m else ""
-                lines.append(form.format(key, m["value"], interval, m["floor"], m["n"]))
+        lines += ["", f"{name}: {found['n']} samples, {found['seconds']} s", *_rows(found, "real")]
         lines.append(f"classes 0 to 9: {', '.join(map(str, found['classes']))}")
         lines.append("median distance to the nearest training picture: samples {samples}, test {test}".format(**found["distance_to_train"]))
     if found := result.get("reconstruction"):
-        lines += ["", f"reconstruction: {found['n']} test pictures", form.format("", "value", "95% interval", "real", "n")]
-        for key, m in found.items():
-            if isinstance(m, dict):
-                lines.append(form.format(key, m["value"], "{} to {}".format(*m["interval_95"]), m.get("floor", ""), m["n"]))
-            elif key != "n":
-                lines.append(form.format(key, str(m), "", "", "").rstrip())
-    for name, found in result.get("restoration", {}).items():
-        lines += ["", f"{name}: {found['n']} test pictures", form.format("", "value", "95% interval", "right", "n")]
-        for key, m in found.items():
-            if isinstance(m, dict):
-                lines.append(form.format(key, m["value"], "{} to {}".format(*m["interval_95"]), m.get("floor", ""), m["n"]))
+        lines += ["", f"reconstruction: {found['n']} test pictures", *_rows(found, "real")]
+        lines += [f"{key:<24}{value!s:>10}" for key, value in found.items() if key != "n" and not isinstance(value, dict)]
+    for name, found in (result.get("restoration", {}) | result.get("layout", {})).items():
+        lines += ["", f"{name}: {found['n']} test pictures", *_rows(found, "right")]
     for how, variances in result.get("bits_per_dim", {}).items():
         lines += ["", f"bits/dim, {how}"]
         for variance, m in variances.items():
-            lines.append(form.format(variance, m["value"], "{} to {}".format(*m["interval_95"]), "", m["n"]))
+            lines.append(ROW.format(variance, m["value"], "{} to {}".format(*m["interval_95"]), "", m["n"]))
             lines.append("  " + ", ".join(f"{k} {v}" for k, v in m.items() if k not in ("value", "interval_95", "n")))
     return "\n".join(lines)
 
 
-def _guided(plan: Plan) -> str:
-    return "" if plan.scale == 1 else f" scale {plan.scale:g}"
+ROW = "{:<24}{:>10}  {:<24}{:>12}{:>8}"
+
+
+def _rows(found: dict[str, Any], right: str) -> list[str]:
+    """A header and one line for each number with an n; right: the name of its floor."""
+    numbers = {key: m for key, m in found.items() if isinstance(m, dict) and "value" in m}
+    intervals = {key: "{} to {}".format(*m["interval_95"]) if "interval_95" in m else "" for key, m in numbers.items()}
+    head = ROW.format("", "value", "95% interval", right, "n")
+    return [head, *(ROW.format(key, m["value"], intervals[key], m.get("floor", ""), m["n"]) for key, m in numbers.items())]

@@ -35,7 +35,7 @@ def mean_of(each: NDArray[np.float64]) -> dict[str, Any]:
     return resampled(lambda i: float(each[i].mean()), len(each))
 
 
-NAMED = ("samples", "captions", "image-to-image", "inpainting", "maps", "superres")  # results kept by sampler, calls and scale
+NAMED = ("samples", "captions", "image-to-image", "inpainting", "maps", "superres", "layout")  # results kept by sampler, calls and scale
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def evaluate_scenes(path_of: Path, plan: Plan) -> dict[str, Any]:
     if metadata["recipe"]["network"]["type"] == "scene-judge":
         return result | {"ceiling": judge_ceiling(load_scene_judge(path_of), plan.n, plan.seed)}
     denoiser, judge = load(path_of, build), load_scene_judge()
-    name = f"{plan.sampler} {plan.steps}" + ("" if plan.scale == 1 else f" scale {plan.scale:g}")
+    name = plan.name
     if told == "caption":
         both = {kind: held_out(plan.n, "text", plan.seed, allowed=allowed) for kind, allowed in KINDS.items()}
         read = {f"{name}, {kind}": judge_captions(denoiser, judge, some, plan) for kind, some in both.items()}
