@@ -8,15 +8,21 @@ from minidiff.run import weights_path
 from minidiff.run.store import data_dir
 
 
-def card(name: str, *keys: str) -> str:
+REAL = {"mnist": "real digits", "cifar10": "real pictures", "scenes": "real scenes"}
+
+
+def card(name: str, *keys: str, section: str = "samples") -> str:
     """A line for each way of sampling that `minidiff evaluate NAME --save` measured: n, and of each key its value and 95 % interval.
 
-    The last lines have the same of as many real pictures. Raises ValueError for weights that do not ship, and for a key that was not
-    measured, with those that were. Checked by tests/test_weights.py.
+    section: of the results, such as "captions" or "maps". The last lines have the same of as many real pictures, where that is a number.
+    Raises ValueError for weights that do not ship, and for a section or key that was not measured, with those that were. Checked by
+    tests/test_weights.py.
     """
     metadata = read_metadata(weights_path(name))
-    found = metadata["results"]["samples"]
-    real = "real pictures" if metadata.get("recipe", {}).get("data") == "cifar10" else "real digits"
+    results = metadata["results"]
+    if section not in results:
+        raise ValueError(f"{section!r} was not measured of {name}; there are {', '.join(sorted(set(results) - {'data'}))}")
+    found, real = results[section], REAL[metadata.get("recipe", {}).get("data", "mnist")]
     known = sorted({key for m in found.values() for key, value in m.items() if isinstance(value, dict) and "interval_95" in value})
     for key in keys:
         if key not in known:
@@ -27,7 +33,8 @@ def card(name: str, *keys: str) -> str:
         cells = (f"{m[key]['value']:.3g} ({m[key]['interval_95'][0]:.3g} to {m[key]['interval_95'][1]:.3g})" for key in keys)
         lines.append(f"{way:{wide}}  {m['n']:6d}" + "".join(f"{cell:>26}" for cell in cells))
     for n, m in {m["n"]: m for m in found.values()}.items():
-        lines.append(f"{real:{wide}}  {n:6d}" + "".join(f"{m[key]['floor']:>26.3g}" for key in keys))
+        floors = (f"{m[key]['floor']:.3g}" if "floor" in m[key] else "" for key in keys)
+        lines.append(f"{real:{wide}}  {n:6d}" + "".join(f"{floor:>26}" for floor in floors))
     return "\n".join(lines)
 
 
@@ -62,4 +69,4 @@ def measured(name: str) -> dict[str, Any]:
 
 def natural(way: str) -> list[str | float]:
     """Words as words and numbers as numbers, so that "ddim 5" comes before "ddim 10"."""
-    return [float(word) if word[0].isdigit() else word for word in way.split()]
+    return [float(word) if word[0].isdigit() else word for word in way.replace(",", "").split()]

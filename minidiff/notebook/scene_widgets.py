@@ -110,8 +110,8 @@ def put(labels: Bytes, tint: Bytes, digit: int, colour: int, y: int, x: int) -> 
 class MapPainter(ipw.VBox):
     """A canvas of buttons: choose a digit and a colour, press where it shall stand, and what `draw(labels, tint)` makes is shown.
 
-    Made by `map_painter`. `press(row, column)` does what a hand does; a typed line of digits in `line.value` replaces the map; `clear` empties it. What goes wrong
-    is said in `readout`, and the map stays as it was.
+    Made by `map_painter`. `press(row, column)` does what a hand does; a typed line of digits in `line.value` replaces the map; `clear`
+    empties it. What goes wrong is said in `readout`, and the map stays as it was.
     """
 
     def __init__(self, draw: Callable[[Bytes, Bytes], tuple[Figure, str]], size: tuple[int, int], text: str, cell: int = 8) -> None:
