@@ -1,14 +1,18 @@
 """What the benchmarks share: the machine they ran on, timing in turns, results as JSON and Markdown."""
 
 import json
+import multiprocessing
 import os
 import platform
 import random
+import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -59,6 +63,22 @@ def in_turns(cases: dict[str, Callable[[], object]], rounds: int, warm_up: int =
         for name in order:
             timings[name].time(cases[name])
     return timings
+
+
+Result = TypeVar("Result")
+
+
+def alone(work: Callable[..., Result], *arguments: object) -> Result:
+    """work(*arguments) in a fresh process, so that the peak of memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def cost(work: Callable[[], object]) -> dict[str, float]:
+    """CPU seconds of the work, and by how many MB it raises the peak of memory of this process; to be called in a process of its own."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    work()
+    return {"seconds": time.process_time() - start, "mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
 
 
 def ratio(timing: Timing, base: Timing) -> tuple[float, float, float]:

@@ -4,21 +4,19 @@
 
 For each canvas and method (the whole canvas in one pass; overlapping windows, averaged) a number of maps of held-out crowds is painted and
 judged: agreement with the map by pixels and in boxes, digits right, beside real scenes of the same size; seams, drift of the ground, the
-power of fine waves relative to real scenes; seconds and memory. Every canvas and method is one file in the output folder: what is there
-is not done again.
+power of fine waves relative to real scenes; seconds and memory of one canvas, in a process of its
+own. Every canvas and method is one file in the output folder: what is there is not done again.
 """
 
 import argparse
 import json
-import resource
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from measure import machine, publish, table, write
+from measure import alone, cost, machine, publish, table, write
 
 from minidiff import Windowed
 from minidiff.learn import NetworkDenoiser, load
@@ -35,30 +33,34 @@ SIZES = ((32, 32), (32, 128), (64, 128), (128, 128), (128, 256))
 STRIDES = {"one pass": 0, "windows, stride 24": 24, "windows, stride 16": 16}
 
 
-def canvases(denoiser: NetworkDenoiser, some: list[Scene], stride: int, plan: Plan) -> tuple[torch.Tensor, float]:
-    """One canvas for each map, and CPU seconds a canvas."""
+def canvases(denoiser: NetworkDenoiser, some: list[Scene], stride: int, plan: Plan) -> torch.Tensor:
+    """One canvas for each map, in one pass or, with a stride, by windows."""
     H, W = some[0].map.shape
-    cond = map_of(some)
-    start = time.process_time()
-    x = drawn(Windowed(denoiser, 32, stride) if stride else denoiser, cond, (H, W), plan, chunk=max(1, 32768 // (H * W)))
-    return x, (time.process_time() - start) / len(some)
+    return drawn(Windowed(denoiser, 32, stride) if stride else denoiser, map_of(some), (H, W), plan, chunk=max(1, 32768 // (H * W)))
 
 
-def cell(denoiser: NetworkDenoiser, judge: SceneJudge, size: tuple[int, int], method: str, args: argparse.Namespace) -> dict[str, Any]:
+def one_canvas(weights: Path, size: tuple[int, int], stride: int, plan: Plan) -> dict[str, float]:
+    """Seconds and memory of one canvas on one thread; to be called in a process of its own."""
+    torch.set_num_threads(1)
+    denoiser, some = load(weights, build), held_out(1, "crowd", plan.seed, size)
+    return cost(lambda: canvases(denoiser, some, stride, plan))
+
+
+def cell(weights: Path, judge: SceneJudge, size: tuple[int, int], method: str, args: argparse.Namespace) -> dict[str, Any]:
     """All numbers of one canvas and method."""
-    n = max(8, min(args.n, args.n * 32768 // (8 * size[0] * size[1])))
-    plan = Plan(n=max(n, 20), sampler=args.sampler, steps=args.calls, scale=args.scale, seed=args.seed)
+    denoiser, stride = load(weights, build), STRIDES[method]
+    n = max(20, min(args.n, args.n * 32768 // (8 * size[0] * size[1])))
+    plan = Plan(n=n, sampler=args.sampler, steps=args.calls, scale=args.scale, seed=args.seed)
     some = held_out(n, "crowd", args.seed, size)
-    x, seconds = canvases(denoiser, some, STRIDES[method], plan)
-    real, labels = pictures(some), torch.from_numpy(np.stack([s.map for s in some]).astype(np.int64))
+    x, real = canvases(denoiser, some, stride, plan), pictures(some)
+    labels = torch.from_numpy(np.stack([s.map for s in some]).astype(np.int64))
     found = {"drawn": agreement(judge, x, some), "real": agreement(judge, real, some)}
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found |= {"size": list(size), "method": method, "n": n, "seconds": seconds, "peak_mb": memory}
-    fine = patch_spectrum(x) / patch_spectrum(real)
-    found["waves"] = {"coarse": float(fine[:4].mean()), "fine": float(fine[9:].mean())}
+    found |= {"size": list(size), "method": method, "n": n, "cost": alone(one_canvas, weights, size, stride, plan)}
+    power = patch_spectrum(x) / patch_spectrum(real)
+    found["waves"] = {"coarse": float(power[:4].mean()), "fine": float(power[9:].mean())}
     if size != (32, 32):
         found["drift"] = {"drawn": mean_of(ground_drift(x, labels)), "real": mean_of(ground_drift(real, labels))}
-        starts = Windowed(denoiser, 32, STRIDES[method] or 16).starts(size[1])
+        starts = Windowed(denoiser, 32, stride or 16).starts(size[1])
         found["seams"] = {"drawn": mean_of(seams(x, starts)), "real": mean_of(seams(real, starts))}
     torch.save(x[:4].clone(), args.out / f"{slug(size, method)}.pt")
     return found | {"machine": machine()}
@@ -84,7 +86,7 @@ def rows_of(rows: list[dict[str, Any]]) -> str:
         large = [""] * 3
         if "seams" in r:
             large = [f"{r['seams']['drawn']['value']:.2f}", *(f"{r['drift'][whose]['value']:.3f}" for whose in ("drawn", "real"))]
-        body.append([*line, *large, f"{r['waves']['fine']:.2f}", f"{r['seconds']:.1f}", f"{r['peak_mb']:.0f}"])
+        body.append([*line, *large, f"{r['waves']['fine']:.2f}", f"{r['cost']['seconds']:.1f}", f"{r['cost']['mb']:.0f}"])
     return table(head, body, "Canvases of every size from a network of 32 x 32")
 
 
@@ -120,14 +122,14 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     path = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights)
-    denoiser, judge, rows = load(path, build), load_scene_judge(), []
+    judge, rows = load_scene_judge(), []
     for size in SIZES:
         for method in STRIDES:
             file = args.out / f"{slug(size, method)}.json"
             if size == (32, 32) and STRIDES[method]:
                 continue
             if not file.exists():
-                write(file, json.dumps(cell(denoiser, judge, size, method, args), indent=1))
+                write(file, json.dumps(cell(path, judge, size, method, args), indent=1))
                 print(f"{size[0]} x {size[1]}, {method}: done", flush=True)
             rows.append(json.loads(file.read_text()))
     one = next(r for r in rows if r["size"] == [32, 32])  # at the training size a window is the whole canvas

@@ -7,7 +7,6 @@ from minidiff.learn import read_metadata
 from minidiff.run import weights_path
 from minidiff.run.store import data_dir
 
-
 REAL = {"mnist": "real digits", "cifar10": "real pictures", "scenes": "real scenes"}
 
 
