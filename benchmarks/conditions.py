@@ -18,12 +18,13 @@ from minidiff.notebook.scene_widgets import painted
 from minidiff.run import cifar10, load_latent_space, pretrained, scale
 from minidiff.run.captions import COLOURS
 from minidiff.run.class_captions import photo_captions
-from minidiff.run.conditions import coarse, low_resolution
+from minidiff.run.conditions import low_resolution
 from minidiff.run.evaluate import Plan
 from minidiff.run.photo_evaluation import canvas_layout
-from minidiff.run.scene_conditions import captions, maps, pictures
+from minidiff.run.scene_conditions import captions, coarse_of, maps, pictures
 from minidiff.run.scene_editing import edited, filled_in
 from minidiff.run.scene_evaluation import held_out
+from minidiff.run.space import Space, load_space
 from minidiff.run.writing import written
 from minidiff.sample import dpm_solver, last
 
@@ -42,30 +43,30 @@ Strip = tuple[str, list[tuple[str, Tensor]]]  # a title, and pictures (3, H, W) 
 
 def strips() -> list[Strip]:
     """Everything, one strip a condition."""
-    text = pretrained("scenes-text")
-    told = [("\n".join(wrapped(c)), x) for c, x in zip(ASKED, painted(text, captions(ASKED), (32, 32), SCALE), strict=True)]
+    text, space = pretrained("scenes-text"), load_space("scenes-text")
+    told = [("\n".join(wrapped(c)), x) for c, x in zip(ASKED, painted(text, space, captions(ASKED), (32, 32), SCALE), strict=True)]
     scene = next(s for s in held_out(50, "text") if s.said and s.said.form == "above")
-    return [(f"scenes-text, guidance {SCALE:g}", told), *changes(text, scene.caption, pictures([scene])), *larger(), *photographs()]
+    return [(f"scenes-text, guidance {SCALE:g}", told), *changes(text, space, scene.caption, pictures([scene])), *larger(), *photographs()]
 
 
-def changes(text: NetworkDenoiser, caption: str, x: Tensor) -> list[Strip]:
+def changes(text: NetworkDenoiser, space: Space, caption: str, x: Tensor) -> list[Strip]:
     """A scene under a new caption at three strengths; its lower half filled in."""
     plan, colour = Plan(n=20, steps=20, scale=SCALE), next(word for word in caption.split() if word in COLOURS)
     new = caption.replace(colour, "green" if colour != "green" else "red", 1)
     known = torch.zeros(x.shape, dtype=torch.bool)
     known[:, :, :16] = True
-    out = [("the scene", x[0]), *[(f"strength {s:g}", edited(text, x, captions([new]), s, plan)[0]) for s in (0.4, 0.6, 0.8)]]
+    out = [("the scene", x[0]), *[(f"strength {s:g}", edited(text, space, x, captions([new]), s, plan)[0]) for s in (0.4, 0.6, 0.8)]]
     out += [("upper half", torch.where(known, x, -torch.ones_like(x))[0])]
-    out += [(name, filled_in(text, x, known, captions([c]), plan)[0]) for name, c in (("filled in", caption), ("without words", ""))]
+    out += [(name, filled_in(text, space, x, known, captions([c]), plan)[0]) for name, c in (("filled in", caption), ("without words", ""))]
     return [(f"image-to-image, told: {new}; and inpainting, told: {caption}", out)]
 
 
 def larger() -> list[Strip]:
     """The date and a coarse scene, on canvases larger than any of training."""
     labels, tint = written("27.11.2026", (32, 160), "yellow")
-    date = painted(pretrained("scenes-map"), maps(labels[None], tint[None]), (32, 160))
+    date = painted(pretrained("scenes-map"), load_space("scenes-map"), maps(labels[None], tint[None]), (32, 160))
     scene = pictures(held_out(1, "crowd", size=(64, 128)))
-    sharp = painted(pretrained("scenes-superres"), coarse(scene), (64, 128))
+    sharp = painted(pretrained("scenes-superres"), load_space("scenes-superres"), coarse_of(scene), (64, 128))
     row = [("told 16 x 32", low_resolution(scene)[0]), ("scenes-superres", sharp[0]), ("the real scene", scene[0])]
     return [("scenes-map, trained on 32 x 32", [("", date[0])]), ("super-resolution", row)]
 

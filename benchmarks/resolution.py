@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from measure import alone, cost, machine, publish, table, write
 
 from minidiff import Windowed
-from minidiff.learn import NetworkDenoiser, load
+from minidiff.learn import load, read_metadata
 from minidiff.nn.scene_judge import SceneJudge
 from minidiff.run import build, load_scene_judge, weights_path
 from minidiff.run.canvases import ground_drift, patch_spectrum, seams
@@ -28,31 +28,34 @@ from minidiff.run.records import mean_of
 from minidiff.run.scene_conditions import map_of, pictures
 from minidiff.run.scene_evaluation import agreement, drawn, held_out
 from minidiff.run.scenes import Scene
+from minidiff.run.space import space_of
 
 SIZES = ((32, 32), (32, 128), (64, 128), (128, 128), (128, 256))
 STRIDES = {"one pass": 0, "windows, stride 24": 24, "windows, stride 16": 16}
 
 
-def canvases(denoiser: NetworkDenoiser, some: list[Scene], stride: int, plan: Plan) -> torch.Tensor:
-    """One canvas for each map, in one pass or, with a stride, by windows."""
+def canvases(weights: Path, some: list[Scene], stride: int, plan: Plan) -> torch.Tensor:
+    """One canvas for each map, in one pass or, with a stride, by windows of 32 x 32 pixels, 8 x 8 latents."""
     H, W = some[0].map.shape
-    return drawn(Windowed(denoiser, 32, stride) if stride else denoiser, map_of(some), (H, W), plan, chunk=max(1, 32768 // (H * W)))
+    denoiser, space = load(weights, build), space_of(read_metadata(weights), weights.parent.parent)
+    painter = Windowed(denoiser, 8, stride // 4) if stride else denoiser
+    return drawn(painter, space, map_of(some), (H, W), plan, chunk=max(1, 32768 // (H * W)))
 
 
 def one_canvas(weights: Path, size: tuple[int, int], stride: int, plan: Plan) -> dict[str, float]:
     """Seconds and memory of one canvas on one thread; to be called in a process of its own."""
     torch.set_num_threads(1)
-    denoiser, some = load(weights, build), held_out(1, "crowd", plan.seed, size)
-    return cost(lambda: canvases(denoiser, some, stride, plan))
+    some = held_out(1, "crowd", plan.seed, size)
+    return cost(lambda: canvases(weights, some, stride, plan))
 
 
 def cell(weights: Path, judge: SceneJudge, size: tuple[int, int], method: str, args: argparse.Namespace) -> dict[str, Any]:
     """All numbers of one canvas and method."""
-    denoiser, stride = load(weights, build), STRIDES[method]
+    stride = STRIDES[method]
     n = max(20, min(args.n, args.n * 32768 // (8 * size[0] * size[1])))
     plan = Plan(n=n, sampler=args.sampler, steps=args.calls, scale=args.scale, seed=args.seed)
     some = held_out(n, "crowd", args.seed, size)
-    x, real = canvases(denoiser, some, stride, plan), pictures(some)
+    x, real = canvases(weights, some, stride, plan), pictures(some)
     labels = torch.from_numpy(np.stack([s.map for s in some]).astype(np.int64))
     found = {"drawn": agreement(judge, x, some), "real": agreement(judge, real, some)}
     found |= {"size": list(size), "method": method, "n": n, "cost": alone(one_canvas, weights, size, stride, plan)}
@@ -60,7 +63,7 @@ def cell(weights: Path, judge: SceneJudge, size: tuple[int, int], method: str, a
     found["waves"] = {"coarse": float(power[:4].mean()), "fine": float(power[9:].mean())}
     if size != (32, 32):
         found["drift"] = {"drawn": mean_of(ground_drift(x, labels)), "real": mean_of(ground_drift(real, labels))}
-        starts = Windowed(denoiser, 32, stride or 16).starts(size[1])
+        starts = Windowed(load(weights, build), 32, stride or 16).starts(size[1])
         found["seams"] = {"drawn": mean_of(seams(x, starts)), "real": mean_of(seams(real, starts))}
     torch.save(x[:4].clone(), args.out / f"{slug(size, method)}.pt")
     return found | {"machine": machine()}

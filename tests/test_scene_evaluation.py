@@ -5,19 +5,22 @@ import pytest
 import torch
 from torch import nn
 
-from minidiff.learn import Condition
+from minidiff.gaussian import Gaussian
+from minidiff.learn import Condition, LatentSpace
 from minidiff.nn.scene_judge import CLASSES, TINTS
 from minidiff.prediction import Prediction
 from minidiff.run import scene_evaluation
 from minidiff.run.digits import mnist
 from minidiff.run.evaluate import Plan
 from minidiff.run.scene_conditions import captions, maps, pictures
-from minidiff.run.scene_evaluation import boxes_right, drawn, judge_captions, judge_maps, judge_superres
+from minidiff.run.scene_evaluation import boxes_right, drawn, judge_captions, judge_maps, judge_scene_reconstruction, judge_superres
 from minidiff.run.scenes import Scenes
+from minidiff.run.space import Space
 from minidiff.schedule import Schedule
 
 DIGITS = mnist("test", "embedded", quiet=True)
 PLAN = Plan(n=20, sampler="ddim", steps=5)
+PIXELS = Space("scenes", (3, 32, 32), True, lambda x: x)
 
 
 def some(kind, n=20, size=(32, 32)):
@@ -57,8 +60,8 @@ class Oracle:
 def test_captions_an_oracle_and_a_stranger():
     scenes = some("text")
     cond, judge = captions([s.caption for s in scenes]).tokens, Recogniser(scenes)
-    right = judge_captions(Oracle(cond, pictures(scenes)), judge, scenes, PLAN)
-    wrong = judge_captions(Oracle(cond, pictures(scenes), turn=1), judge, scenes, PLAN)
+    right = judge_captions(Oracle(cond, pictures(scenes)), PIXELS, judge, scenes, PLAN)
+    wrong = judge_captions(Oracle(cond, pictures(scenes), turn=1), PIXELS, judge, scenes, PLAN)
     for key in scene_evaluation.ASKED:
         assert right[key]["value"] == right[key]["floor"] == 1.0 and right[key]["n"] == 20, key
     assert wrong["all"]["value"] < 0.1 and wrong["all"]["floor"] == 1.0
@@ -69,8 +72,8 @@ def test_captions_an_oracle_and_a_stranger():
 def test_maps_of_any_size(size):
     scenes = some("crowd", size=size)
     image, judge = maps(np.stack([s.map for s in scenes]), np.stack([s.tint for s in scenes])).image, Recogniser(scenes)
-    right = judge_maps(Oracle(image, pictures(scenes)), judge, scenes, PLAN)
-    wrong = judge_maps(Oracle(image, pictures(scenes), turn=3), judge, scenes, PLAN)
+    right = judge_maps(Oracle(image, pictures(scenes)), PIXELS, judge, scenes, PLAN)
+    wrong = judge_maps(Oracle(image, pictures(scenes), turn=3), PIXELS, judge, scenes, PLAN)
     for key in ("pixels", "boxes", "digits", "colours"):
         assert right[key]["value"] == right[key]["floor"] == 1.0, key
     assert wrong["boxes"]["value"] < 0.3 and wrong["digits"]["value"] < 0.35
@@ -80,10 +83,34 @@ def test_superresolution():
     scenes = some("crowd")
     x = pictures(scenes)
     small = nn.functional.interpolate(nn.functional.avg_pool2d(x, 4), scale_factor=4.0, mode="nearest")
-    found = judge_superres(Oracle(small, (x + 0.02).clamp(-1, 1)), Recogniser(scenes), scenes, PLAN)
+    told = Oracle(nn.functional.avg_pool2d(x, 4), (x + 0.02).clamp(-1, 1))
+    found = judge_superres(told, PIXELS, Recogniser(scenes), scenes, PLAN)
     assert found["psnr"]["value"] > 35 and found["digits"]["value"] == 1.0
     error = ((small - x) ** 2).mean((1, 2, 3)).mean().item()
     assert abs(found["psnr_without_network"]["value"] - 10 * np.log10(4 / error)) < 0.01
+
+
+def test_what_is_left_after_the_autoencoder(monkeypatch):
+    """One that changes nothing leaves what the judge reads; one that forgets the colours leaves only the digits."""
+    text, crowd = some("text"), some("crowd")
+    monkeypatch.setattr(scene_evaluation, "held_out", lambda n, kind, seed, allowed=None: text if kind == "text" else crowd)
+
+    class Through:
+        factor = 4
+
+        def __init__(self, way):
+            self.way = way
+
+        def encode(self, x):
+            return Gaussian(x, 0.0)
+
+        def decode(self, z):
+            return self.way(z)
+
+    judge = Recogniser([*text, *crowd])
+    same, none = (judge_scene_reconstruction(LatentSpace(Through(way), 2.0), judge, 20) for way in (lambda z: z, lambda z: z.roll(1, 0)))
+    assert same["psnr"]["value"] > 90 and all(same[key]["value"] == same[key]["floor"] == 1 for key in ("all", "pixels", "digits"))
+    assert none["psnr"]["value"] < 20 and none["all"]["value"] < 0.1 and none["all"]["floor"] == 1
 
 
 def test_digits_in_boxes_by_hand():
@@ -110,14 +137,14 @@ def test_more_scenes_begin_with_the_same_ones_and_guidance_reaches_the_network()
     scenes = some("text", 6)
     cond = captions([s.caption for s in scenes])
     network = Listener(cond.tokens, pictures(scenes))
-    few, many = (drawn(network, Condition(tokens=cond.tokens[:n]), (32, 32), PLAN, chunk=3) for n in (3, 6))
+    few, many = (drawn(network, PIXELS, Condition(tokens=cond.tokens[:n]), (32, 32), PLAN, chunk=3) for n in (3, 6))
     assert torch.equal(few, many[:3]) and 0 not in seen
-    drawn(network, cond, (32, 32), Plan(n=20, sampler="ddim", steps=2, scale=3.0))
+    drawn(network, PIXELS, cond, (32, 32), Plan(n=20, sampler="ddim", steps=2, scale=3.0))
     assert 0 in seen, "the empty caption was never asked about"
 
 
 def test_the_table_has_a_line_for_each_number():
     scenes = some("text")
-    found = judge_captions(Oracle(captions([s.caption for s in scenes]).tokens, pictures(scenes)), Recogniser(scenes), scenes, PLAN)
+    found = judge_captions(Oracle(captions([s.caption for s in scenes]).tokens, pictures(scenes)), PIXELS, Recogniser(scenes), scenes, PLAN)
     text = scene_evaluation.table({"data": {"digits": ["embedded", 500]}, "captions": {"ddim 5, seen": found}})
     assert "captions: ddim 5, seen" in text and "relation" in text and "all right, by form:" in text

@@ -11,10 +11,12 @@ from minidiff.run.captions import COLOURS, DIGITS
 from minidiff.run.digits import mnist
 from minidiff.run.scene_conditions import captions, maps, pictures
 from minidiff.run.scenes import Scenes
+from minidiff.run.space import Space
 from minidiff.run.writing import written
 from minidiff.schedule import Schedule
 
 PNG = b"\x89PNG\r\n\x1a\n"
+PIXELS = Space("scenes", (3, 32, 32), True, lambda x: x)
 WORLD = Scenes(mnist("test", "embedded", quiet=True), 7, allowed=lambda said: True)
 SOME = [WORLD[k] for k in range(12)]
 
@@ -32,7 +34,8 @@ class Knows:
         if cond.tokens is not None:
             x_0 = pictures(SOME)[(cond.tokens[:, None] == self.told).all(-1).float().argmax(1)]
         else:
-            x_0 = cond.image[:, 1:11].amax(1, keepdim=True).expand(-1, 3, -1, -1) - 0.5
+            image = torch.nn.functional.pixel_shuffle(cond.image, 4)
+            x_0 = image[:, 1:11].amax(1, keepdim=True).expand(-1, 3, -1, -1) - 0.5
         signal, noise = self.schedule.scales(t)
         return Prediction(x_0, (x_t - signal * x_0) / noise)
 
@@ -49,7 +52,7 @@ class Reader(torch.nn.Module):
 
 
 def test_a_typed_caption_is_drawn_and_read():
-    made = caption_explorer(Knows(), Reader(), SOME[0].caption)
+    made = caption_explorer(Knows(), PIXELS, Reader(), SOME[0].caption)
     assert bytes(made.image.value).startswith(PNG) and made.text.endswith("as was said: 4 of 4")
     made.controls.scale.value = 1.0  # this denoiser has no answer to the empty caption that guidance could go away from
     first, text = bytes(made.image.value), made.text
@@ -59,7 +62,7 @@ def test_a_typed_caption_is_drawn_and_read():
 
 
 def test_sentences_that_are_none_are_said_to_be():
-    made = caption_explorer(Knows(), Reader(), SOME[0].caption)
+    made = caption_explorer(Knows(), PIXELS, Reader(), SOME[0].caption)
     with pytest.warns(UserWarning, match="'elephant' was never in a training caption"):
         made.controls.caption.value = "a red elephant"
     assert "no sentence of this language" in made.text
@@ -71,7 +74,7 @@ def test_sentences_that_are_none_are_said_to_be():
 
 def test_one_sample_for_figure_and_text():
     denoiser = Knows()
-    made = caption_explorer(denoiser, Reader(), SOME[0].caption)
+    made = caption_explorer(denoiser, PIXELS, Reader(), SOME[0].caption)
     calls = len(denoiser.seen)
     made.controls.seed.value = 1
     assert len(denoiser.seen) == 2 * calls
@@ -86,14 +89,14 @@ def test_a_box_is_put_where_it_was_asked_for_and_stays_on_the_canvas():
     for y, x in ((0, 0), (31, 63)):
         corner, _ = put(*empty, 0, 0, y, x)
         assert (corner > 0).sum() == (labels > 0).sum() and corner[y, x] == 1
-    assert maps(labels[None], tint[None]).image.shape == (1, 17, 32, 64)
+    assert maps(labels[None], tint[None]).image.shape == (1, 17 * 16, 8, 16)
     with pytest.raises(ValueError, match="there are digits 0..9"):
         put(*empty, 10, 0, 5, 5)
 
 
 def test_pressing_typing_and_clearing():
     denoiser = Knows()
-    made = map_painter(denoiser, Reader(), (32, 32), "12")
+    made = map_painter(denoiser, PIXELS, Reader(), (32, 32), "12")
     assert isinstance(made, MapPainter) and np.array_equal(made.labels, written("12", (32, 32), "red")[0])
     made.clear.click()
     assert not made.labels.any() and all(button.description == "" for line in made.cells for button in line)

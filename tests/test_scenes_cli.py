@@ -17,7 +17,8 @@ SMALL = ["--set", "network.channels=(8,16)", "--set", "network.attention=(False,
 def weights(tmp_path_factory):
     """Untrained ones of each kind: what is tested is the way there and back."""
     folder = tmp_path_factory.mktemp("runs")
-    kinds = {"scenes-text": SMALL, "scenes-map": SMALL, "scenes-superres": SMALL}
+    kinds = {"scenes-autoencoder": ["--set", "network.channels=(8,8)", *SMALL[4:]]}  # first: the others work in its latents
+    kinds |= {"scenes-text": SMALL, "scenes-map": SMALL, "scenes-superres": SMALL}
     kinds |= {"scenes-map-attention": SMALL, "scenes-judge": ["--set", "network.width=8", *SMALL[4:]]}
     for name, extra in kinds.items():
         assert cli.main(["train", name, "--data", "embedded", "--out", str(folder / name), *extra]) == 0
@@ -87,6 +88,20 @@ def test_evaluate_writes_numbers_into_the_weights(name, section, weights, tmp_pa
         assert set(kept["captions"]) == {"dpm_solver 2, seen", "dpm_solver 2, unseen"}
         assert set(kept["image-to-image"]) == {f"dpm_solver 2, strength {s}" for s in ("0.4", "0.6", "0.8")}
         assert set(kept["inpainting"]) == {"dpm_solver 2"}
+
+
+def test_another_autoencoder_of_the_wrong_width_is_refused(weights, tmp_path, capsys):
+    folder = weights["scenes-text"].parents[1]
+    how = ["--data", "embedded", "--out", str(folder / "x"), *SMALL, "--set", "network.in_channels=3"]
+    assert cli.main(["train", "scenes-text", *how]) == 1
+    assert "the latents of scenes-autoencoder have 8 channels; set network.in_channels=8" in capsys.readouterr().err
+
+
+def test_evaluate_an_autoencoder(weights, capsys):
+    assert cli.main(["evaluate", str(weights["scenes-autoencoder"]), "-n", "20", "--save"]) == 0
+    kept = read_metadata(weights["scenes-autoencoder"])["results"]["reconstruction"]
+    assert {"psnr", "all", "pixels", "digits"} <= set(kept) and kept["n"] == 20 and kept["all"]["floor"] <= 1
+    assert "through the autoencoder" in capsys.readouterr().out
 
 
 def test_evaluate_a_judge(weights, capsys):

@@ -11,7 +11,7 @@ from minidiff.learn.condition import Condition
 from minidiff.nn import UNet
 from minidiff.nn.text import PAD, UNKNOWN, CaptionEncoder, TileEncoder, Vocabulary, forget_words
 from minidiff.run.captions import caption_of
-from minidiff.run.scene_conditions import VOCABULARY, captions, maps, tiles
+from minidiff.run.scene_conditions import VOCABULARY, captions, maps, tokens_of
 from minidiff.run.scenes import some_description
 from minidiff.schedule import Schedule
 
@@ -127,12 +127,16 @@ def test_what_the_encoders_refuse(told):
 def test_maps_are_one_hot_and_tiles_hold_what_lies_in_them():
     labels, tint = torch.zeros(1, 8, 12, dtype=torch.long), torch.zeros(1, 8, 12, dtype=torch.long)
     labels[0, 4:, 8:], tint[0, 4:, 8:] = 1 + 7, 1 + 2
-    image = maps(labels, tint).image
+    folded = maps(labels, tint).image
+    assert folded.shape == (1, 17 * 16, 2, 3)
+    image = torch.nn.functional.pixel_shuffle(folded, 4)
     assert image.shape == (1, 17, 8, 12) and image[0, 8, 5, 9] == 1 and image[0, 11 + 2, 5, 9] == 1
     assert torch.equal(image[:, :11].sum(1), torch.ones(1, 8, 12)) and torch.equal(image[:, 11:].sum(1), (tint > 0).float())
-    tokens = tiles(image, 4)
+    tokens = tokens_of(folded)
     assert tokens.shape == (1, 6, 17 * 16) and tokens[0, 5].sum() == 32 and tokens[0, 5].reshape(17, 16)[8].eq(1).all()
     with pytest.raises(ValueError, match="a digit has a colour"):
         maps(labels, torch.zeros_like(tint))
     with pytest.raises(ValueError, match=r"labels must be whole numbers 0\.\.10"):
         maps(labels + 5, tint)
+    with pytest.raises(ValueError, match="multiples of 4; got 8 x 10"):
+        maps(labels[:, :, :10], tint[:, :, :10])

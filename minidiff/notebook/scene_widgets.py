@@ -20,6 +20,7 @@ from minidiff.run.placing import Placed
 from minidiff.run.reading import agrees, digits_seen
 from minidiff.run.scene_conditions import captions, maps
 from minidiff.run.scenes import RGB
+from minidiff.run.space import Space
 from minidiff.run.store import Bytes
 from minidiff.run.writing import TALL, WIDE, written
 from minidiff.sample import dpm_solver, last
@@ -29,14 +30,14 @@ DRAWN = 4  # pictures for each caption
 CALLS = 20
 
 
-def painted(denoiser: Denoiser, cond: Condition, size: tuple[int, int], scale: float = 1.0, seed: int = 0) -> Tensor:
+def painted(denoiser: Denoiser, space: Space, cond: Condition, size: tuple[int, int], scale: float = 1.0, seed: int = 0) -> Tensor:
     """One picture for each condition by `dpm_solver` with 20 steps, guided if scale is not 1: (B, 3, H, W) in [-1, 1]."""
     given = cond.tokens if cond.tokens is not None else cond.image
     assert given is not None
-    x = torch.randn(len(given), 3, *size, generator=torch.Generator().manual_seed(seed))
-    inner: Denoiser = Clipped(denoiser if scale == 1 else Guided(denoiser, scale))
-    made: Tensor = last(dpm_solver(inner, x, denoiser.schedule.times(CALLS), cond))
-    return made.clamp(-1, 1)
+    x = space.noise(len(given), size, torch.Generator().manual_seed(seed))
+    guided: Denoiser = denoiser if scale == 1 else Guided(denoiser, scale)
+    inner: Denoiser = Clipped(guided) if space.bounded else guided
+    return space.show(last(dpm_solver(inner, x, denoiser.schedule.times(CALLS), cond))).clamp(-1, 1)
 
 
 def said(seen: list[Placed]) -> str:
@@ -44,12 +45,12 @@ def said(seen: list[Placed]) -> str:
     return ", ".join(f"{COLOURS[p.colour]} {DIGITS[p.digit]}" for p in sorted(seen, key=lambda p: p.left)) or "nothing"
 
 
-def caption_explorer(denoiser: Denoiser, judge: SceneJudge, caption: str = "a red seven above a blue two") -> Explorer:
+def caption_explorer(denoiser: Denoiser, space: Space, judge: SceneJudge, caption: str = "a red seven above a blue two") -> Explorer:
     """A text box: type a caption, and four pictures of it are drawn and read. What is no caption is said to be none, in one line."""
 
     @lru_cache(maxsize=8)
     def drawn(caption: str, scale: float, seed: int) -> Tensor:
-        return painted(denoiser, captions([caption] * DRAWN), (32, 32), scale, seed)
+        return painted(denoiser, space, captions([caption] * DRAWN), (32, 32), scale, seed)
 
     def update(caption: str, scale: float, seed: int) -> Figure:
         try:
@@ -155,11 +156,13 @@ class MapPainter(ipw.VBox):
         self.image.value, self.readout.value = png(figure), f"<pre>{text}</pre>"
 
 
-def map_painter(denoiser: Denoiser, judge: SceneJudge, size: tuple[int, int] = (32, 96), text: str = "27.11", seed: int = 0) -> MapPainter:
+def map_painter(
+    denoiser: Denoiser, space: Space, judge: SceneJudge, size: tuple[int, int] = (32, 96), text: str = "27.11", seed: int = 0
+) -> MapPainter:
     """A canvas to paint a map on, drawn at once by a network that is told maps (`scenes-map`) and read by the judge."""
 
     def draw(labels: Bytes, tint: Bytes) -> tuple[Figure, str]:
-        x = painted(denoiser, maps(labels[None], tint[None]), size, seed=seed)
+        x = painted(denoiser, space, maps(labels[None], tint[None]), size, seed=seed)
         return row(x, "drawn from the map"), f"the judge sees: {said(digits_seen(judge, x)[0])}"
 
     return MapPainter(draw, size, text)

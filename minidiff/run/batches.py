@@ -34,7 +34,7 @@ def batches(recipe: Recipe, source: str, first_stage: FirstStageFile | None = No
     unknown data and for a latent space that does not fit the network.
     """
     if recipe.data == "scenes":
-        return scene_batches(recipe, source)
+        return scene_batches(recipe, source, first_stage)
     if recipe.data not in PICTURES:
         return _points(recipe)
     pictures = PICTURES[recipe.data]("train", source)

@@ -140,7 +140,7 @@ def sample(args: argparse.Namespace) -> int:
     guided: Denoiser = network if args.scale == 1 else Guided(network, args.scale)
     denoiser = Clipped(guided) if space.bounded else guided
     rng = torch.Generator().manual_seed(args.seed)
-    x = torch.randn((args.n, *((space.shape[0], *canvas) if canvas else space.shape)), generator=rng)
+    x = space.noise(args.n, canvas, rng) if canvas else torch.randn((args.n, *space.shape), generator=rng)
     x = space.show(pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps))
     out = Path(args.out or ("samples.png" if x.ndim == 4 else "samples.csv"))
     for file in dict.fromkeys([out, *([out.with_suffix(".npz")] if x.ndim == 4 and x.shape[1] == 3 else [])]):

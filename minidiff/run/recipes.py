@@ -101,6 +101,11 @@ def _toy(name: str) -> Recipe:
     return Recipe(f"toy-{name}", name, network=Network("mlp"), noise=noise, train=Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
 
 
+def _scenes_autoencoder(z_channels: int, channels: tuple[int, ...], steps: int) -> Recipe:
+    network = Network("autoencoder", 3, channels, blocks=1, factor=4, z_channels=z_channels)
+    return Recipe("scenes-autoencoder", "scenes", network=network, train=Train(steps=steps, batch=32, lr=2e-3))
+
+
 def _autoencoder(factor: int, z_channels: int, channels: tuple[int, ...], steps: int, codes: int = 0) -> Recipe:
     # perceptual: 0.03 costs two tenths of a decibel, and brings the distance of features down to a fifth (BENCHMARKS.md)
     network = Network("autoencoder", 3, channels, blocks=1, factor=factor, z_channels=z_channels, codes=codes)
@@ -116,10 +121,9 @@ def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
 
 
 def _scenes(name: str, told: str, attend: bool, steps: int) -> Recipe:
-    """Digit scenes of 32 x 32 in pixels, not folded: strokes are a pixel wide, and a latent space would spend its numbers on them."""
-    network = Network("unet", 3, (16, 32, 96), blocks=1, attention=(False, False, attend), patch=1)
-    train = Train(steps=steps, batch=32, lr=2e-3, drop=0.1)
-    return Recipe(name, "scenes", "v", told, network=network, noise=Noise("cosine"), train=train)
+    """Digit scenes of 32 x 32 in a latent space of f = 4."""
+    network = Network("unet", 8, (64, 96), blocks=2, attention=(attend, attend), patch=1)
+    return Recipe(name, "scenes", "v", told, "scenes-autoencoder", network, Noise("cosine"), Train(steps=steps, drop=0.1))
 
 
 def _photographs(name: str, told: str) -> Recipe:
@@ -170,6 +174,7 @@ RECIPES: dict[str, Recipe] = {
             "scenes-judge", "scenes", network=Network("scene-judge", 3, width=24),
             train=Train(steps=5000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
         ),
+        _scenes_autoencoder(8, (48, 96), 4000),
         _scenes("scenes-text", "caption", True, 14_000),
         # a step with attention takes 1.33 times as long: both have the same seconds, to be compared (notebook 15)
         _scenes("scenes-map", "map", False, 6000),

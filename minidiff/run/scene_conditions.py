@@ -14,14 +14,14 @@ from minidiff.learn.condition import Condition
 from minidiff.nn.scene_judge import CLASSES, TINTS
 from minidiff.nn.text import CaptionEncoder, TileEncoder, Vocabulary, forget_words
 from minidiff.run.captions import COLOURS, DIGITS, FORMS, PLURALS, RELATIONS
-from minidiff.run.conditions import Told, coarse
+from minidiff.run.conditions import Told
 from minidiff.run.scenes import Scene
 
 _wordings = " ".join(wording for sides in RELATIONS.values() for side in sides for wording in side)
 VOCABULARY = Vocabulary(tuple(sorted({*DIGITS, *PLURALS, *COLOURS, "a", "in", "of", *FORMS[3:], *_wordings.split()})))
-MAP_CHANNELS = CLASSES + TINTS - 1  # ground, ten digits, six colours: one-hot
 SIDE = 32  # pixels of a training canvas
-TILE = 4  # pixels a side of the tile of a map that becomes one token
+TILE = 4  # pixels a side of what one place of the latent map stands for
+MAP_CHANNELS = (CLASSES + TINTS - 1) * TILE**2  # ground, ten digits, six colours: one-hot, of each pixel of a tile
 FORGOTTEN = 0.02  # share of words made unknown in training
 
 
@@ -31,10 +31,11 @@ def captions(texts: Sequence[str]) -> Condition:
 
 
 def maps(labels: Any, tint: Any) -> Condition:
-    """Maps joined to the input: labels (B, H, W) of 0..10, tint (B, H, W) of 0..6 -> Condition(image=(B, 17, H, W)), one-hot.
+    """Maps joined to latents: labels (B, H, W) of 0..10, tint (B, H, W) of 0..6 -> Condition(image=(B, 272, H / 4, W / 4)).
 
-    An empty map is ground everywhere; the empty *condition* is 17 zeros, which says nothing at all. ValueError for a label outside, and
-    for a map that does not say for the same pixels that there is a digit as the tint does.
+    One-hot, 17 numbers a pixel, and folded: each place of the latent map is told the sixteen pixels for which it stands, and nothing is
+    lost. An empty map is ground everywhere; the empty *condition* is zeros, which says nothing at all. ValueError for a label outside, for
+    a map that does not say for the same pixels that there is a digit as the tint does, and for sides that are no multiples of 4.
     """
     labels, tint = (torch.as_tensor(np.asarray(part)).long() for part in (labels, tint))
     for name, part, classes in (("labels", labels, CLASSES), ("tint", tint, TINTS)):
@@ -43,13 +44,15 @@ def maps(labels: Any, tint: Any) -> Condition:
             raise ValueError(f"{name} must be whole numbers 0..{classes - 1} of shape (B, H, W), the same for both; got {got}")
     if not torch.equal(labels > 0, tint > 0):
         raise ValueError("labels and tint must be 0 (ground) at the same pixels: a digit has a colour")
+    if labels.shape[1] % TILE or labels.shape[2] % TILE:
+        raise ValueError(f"the sides of a map must be multiples of {TILE}; got {labels.shape[1]} x {labels.shape[2]}")
     hot = torch.cat([F.one_hot(labels, CLASSES), F.one_hot(tint, TINTS)[..., 1:]], dim=-1)
-    return Condition(image=hot.movedim(-1, 1).float())
+    return Condition(image=F.pixel_unshuffle(hot.movedim(-1, 1).float(), TILE))
 
 
-def tiles(image: Tensor, size: int = TILE) -> Tensor:
-    """A picture as tokens, one for each size x size tile, row by row: (B, C, H, W) -> (B, H W / size^2, C size^2)."""
-    return F.pixel_unshuffle(image, size).flatten(2).transpose(1, 2)
+def tokens_of(image: Tensor) -> Tensor:
+    """A map as tokens, one for each of its places, row by row: (B, C, h, w) -> (B, h w, C)."""
+    return image.flatten(2).transpose(1, 2)
 
 
 def _caption(x: Tensor, some: Sequence[Scene], rng: torch.Generator) -> Condition:
@@ -60,17 +63,20 @@ def map_of(some: Sequence[Scene], as_tokens: bool = False) -> Condition:
     """The maps of scenes of one size as a condition, joined to the input or as tokens."""
     cond = maps(np.stack([s.map for s in some]), np.stack([s.tint for s in some]))
     assert cond.image is not None
-    return Condition(tokens=tiles(cond.image)) if as_tokens else cond
+    return Condition(tokens=tokens_of(cond.image)) if as_tokens else cond
+
+
+def coarse_of(x: Tensor) -> Condition:
+    """Scenes with one pixel in sixteen, joined to latents: (B, 3, H, W) -> Condition(image=(B, 3, H / 4, W / 4)), the mean of each tile."""
+    return Condition(image=F.avg_pool2d(x, TILE))
 
 
 # As training makes them of scenes.
 SCENE_CONDITIONS: dict[str, Told] = {
     "caption": Told(_caption, tau=lambda: CaptionEncoder(len(VOCABULARY), VOCABULARY.length)),
     "map": Told(lambda x, some, rng: map_of(some), image_channels=MAP_CHANNELS),
-    "map tokens": Told(
-        lambda x, some, rng: map_of(some, as_tokens=True), tau=lambda: TileEncoder(MAP_CHANNELS * TILE**2, (SIDE // TILE) ** 2)
-    ),
-    "coarse scene": Told(lambda x, some, rng: coarse(x), image_channels=3),
+    "map tokens": Told(lambda x, some, rng: map_of(some, as_tokens=True), tau=lambda: TileEncoder(MAP_CHANNELS, (SIDE // TILE) ** 2)),
+    "coarse scene": Told(lambda x, some, rng: coarse_of(x), image_channels=3),
 }
 
 

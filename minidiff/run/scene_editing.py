@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minidiff.arrays import normal
@@ -22,6 +23,7 @@ from minidiff.run.reading import agrees, digits_seen
 from minidiff.run.records import mean_of, plain
 from minidiff.run.scene_conditions import captions, pictures
 from minidiff.run.scenes import Scene
+from minidiff.run.space import Space
 from minidiff.sample import dpm_solver, last
 from minidiff.wrappers import Clipped, Guided
 
@@ -38,25 +40,48 @@ def recoloured(said: Described, rng: np.random.Generator) -> Described:
     return allowed[rng.integers(len(allowed))]
 
 
-def edited(denoiser: Denoiser, x_0: Tensor, cond: Condition, strength: float, plan: Plan) -> Tensor:
-    """x_0 noised a part of the way and denoised as the condition says (SDEdit): (B, 3, H, W) -> the same. See `minidiff.start_from`."""
-    guided = Clipped(Guided(denoiser, plan.scale))
+def edited(denoiser: Denoiser, space: Space, x_0: Tensor, cond: Condition, strength: float, plan: Plan) -> Tensor:
+    """Pictures x_0 noised a part of the way and denoised as the condition says (SDEdit): (B, 3, H, W) -> the same.
+
+    Noised is what `space` makes of them. See `minidiff.start_from`.
+    """
     rng = torch.Generator().manual_seed(plan.seed)
-    x, times = start_from(denoiser.schedule, x_0, denoiser.schedule.times(plan.steps), strength, normal(rng))
-    made: Tensor = last(dpm_solver(guided, x, times, cond))
-    return made.clamp(-1, 1)
+    z, times = start_from(denoiser.schedule, space.encode(x_0), denoiser.schedule.times(plan.steps), strength, normal(rng))
+    return space.show(last(dpm_solver(_guided(denoiser, space, plan), z, times, cond))).clamp(-1, 1)
 
 
-def filled_in(denoiser: Denoiser, x_0: Tensor, known: Tensor, cond: Condition, plan: Plan, resample: int = RESAMPLE) -> Tensor:
-    """What is not known drawn as the condition says; known pixels come back as they are. See `minidiff.inpaint`."""
-    guided = Clipped(Guided(denoiser, plan.scale))
+def filled_in(
+    denoiser: Denoiser, space: Space, x_0: Tensor, known: Tensor, cond: Condition, plan: Plan, resample: int = RESAMPLE
+) -> Tensor:
+    """What is not known of pictures drawn as the condition says; known pixels come back as they are. known: bool, like x_0.
+
+    What is hidden is grey before the encoder sees the picture, so that nothing of it leaks; and of latents those are taken as known whose
+    own pixels, and their neighbours', all are. See `minidiff.inpaint`.
+    """
     rng = torch.Generator().manual_seed(plan.seed)
-    x = torch.randn(x_0.shape, generator=rng)
-    made: Tensor = last(inpaint(guided, x, denoiser.schedule.times(plan.steps), normal(rng), x_0, known, cond, resample))
+    z_0 = space.encode(torch.where(known, x_0, torch.zeros_like(x_0)))
+    sure = known if space.bounded else certain(known[:, :1], x_0.shape[2] // z_0.shape[2]).expand_as(z_0)
+    z = torch.randn(z_0.shape, generator=rng)
+    guided, times = _guided(denoiser, space, plan), denoiser.schedule.times(plan.steps)
+    made = space.show(last(inpaint(guided, z, times, normal(rng), z_0, sure, cond, resample)))
     return torch.where(known, x_0, made.clamp(-1, 1))
 
 
-def judge_edits(denoiser: Denoiser, judge: SceneJudge, some: Sequence[Scene], plan: Plan) -> dict[str, Any]:
+def certain(known: Tensor, factor: int) -> Tensor:
+    """Which places of a latent map are known: those whose tile of factor x factor pixels and all eight tiles around it are.
+
+    known (B, 1, H, W) bool -> (B, 1, H / factor, W / factor) bool. Beyond the border there is nothing to hide.
+    """
+    hidden = F.max_pool2d((~known).float(), factor)
+    return F.max_pool2d(hidden, 3, stride=1, padding=1) == 0
+
+
+def _guided(denoiser: Denoiser, space: Space, plan: Plan) -> Denoiser:
+    guided = Guided(denoiser, plan.scale)
+    return Clipped(guided) if space.bounded else guided
+
+
+def judge_edits(denoiser: Denoiser, space: Space, judge: SceneJudge, some: Sequence[Scene], plan: Plan) -> dict[str, Any]:
     """Pairs of digits whose caption gives the first another colour. By strength: all right by the new caption; how far the ground moved.
 
     "all": the share that the judge reads as the new caption says. "ground": the root mean square change of pixels outside all boxes,
@@ -71,7 +96,7 @@ def judge_edits(denoiser: Denoiser, judge: SceneJudge, some: Sequence[Scene], pl
     found = {}
     for strength in STRENGTHS:
         plans = [(i, replace(plan, seed=plan.seed + int(i[0]))) for i in _chunks(len(x))]
-        y = torch.cat([edited(denoiser, x[i], _part(cond, i), strength, one) for i, one in plans])
+        y = torch.cat([edited(denoiser, space, x[i], _part(cond, i), strength, one) for i, one in plans])
         moved = ((y - x) ** 2).mean(1) * ground
         rms = (moved.sum((1, 2)) / ground.sum((1, 2))).sqrt().double().numpy()
         hits = _all_right(judge, y, wanted)
@@ -81,7 +106,7 @@ def judge_edits(denoiser: Denoiser, judge: SceneJudge, some: Sequence[Scene], pl
     return found
 
 
-def judge_filling(denoiser: Denoiser, judge: SceneJudge, some: Sequence[Scene], plan: Plan) -> dict[str, Any]:
+def judge_filling(denoiser: Denoiser, space: Space, judge: SceneJudge, some: Sequence[Scene], plan: Plan) -> dict[str, Any]:
     """Pairs of digits of which the half with the second is hidden; the caption says what was there. "all": read as the caption says.
 
     "without words": the same with the empty caption, where only chance can be right. floor: of the scenes as they were.
@@ -98,7 +123,7 @@ def judge_filling(denoiser: Denoiser, judge: SceneJudge, some: Sequence[Scene], 
     out: dict[str, Any] = {"n": len(x)}
     for name, cond in (("all", captions([s.caption for s in pairs])), ("without words", captions([""] * len(pairs)))):
         y = torch.cat([
-            filled_in(denoiser, x[i], known[i], _part(cond, i), replace(plan, seed=plan.seed + int(i[0]))) for i in _chunks(len(x))
+            filled_in(denoiser, space, x[i], known[i], _part(cond, i), replace(plan, seed=plan.seed + int(i[0]))) for i in _chunks(len(x))
         ])  # fmt: skip
         out[name] = plain(share(sum(_all_right(judge, y, said)), len(x), real))
     return out

@@ -13,21 +13,25 @@ from tqdm import tqdm
 
 from minidiff.learn.checkpoint import load, read_metadata
 from minidiff.learn.condition import Condition
+from minidiff.learn.latent import LatentSpace
 from minidiff.neighbours import share
 from minidiff.nn.scene_judge import SceneJudge
 from minidiff.prediction import Denoiser
 from minidiff.run.captions import Described, unseen
-from minidiff.run.conditions import coarse, low_resolution
+from minidiff.run.conditions import low_resolution
 from minidiff.run.digits import mnist
 from minidiff.run.evaluate import Plan
+from minidiff.run.first_stages import load_latent_space
 from minidiff.run.jobs import load_scene_judge
 from minidiff.run.networks import build
 from minidiff.run.reading import agrees, digits_seen, log_shares, map_agreement
+from minidiff.run.reconstruction import psnr
 from minidiff.run.records import mean_of, plain, resampled
 from minidiff.run.sampling import path
-from minidiff.run.scene_conditions import SIDE, captions, map_of, pictures
+from minidiff.run.scene_conditions import SIDE, captions, coarse_of, map_of, pictures
 from minidiff.run.scene_editing import judge_edits, judge_filling
 from minidiff.run.scenes import Scene, Scenes
+from minidiff.run.space import Space, space_of
 from minidiff.wrappers import Clipped, Guided
 
 CHUNK = 50  # scenes of the training size sampled at once
@@ -44,24 +48,28 @@ def held_out(n: int, kind: str, seed: int = 0, size: tuple[int, int] = (SIDE, SI
 
 
 def evaluate_scenes(path_of: Path, plan: Plan) -> dict[str, Any]:
-    """What the weights are told decides what is judged: "captions", "maps" or "superres"; of a judge, "ceiling". Plain values for JSON."""
+    """What the weights are told decides what is judged: "captions", "maps" or "superres"; of a judge "ceiling"; of an autoencoder
+    "reconstruction". Plain values, ready for JSON.
+    """
     metadata = read_metadata(path_of)
     told, test = metadata["recipe"]["told"], mnist("test")
     result: dict[str, Any] = {"data": {"digits": [test.name, len(test)]}}
     if metadata["recipe"]["network"]["type"] == "scene-judge":
         return result | {"ceiling": judge_ceiling(load_scene_judge(path_of), plan.n, plan.seed)}
-    denoiser, judge = load(path_of, build), load_scene_judge()
+    if metadata["recipe"]["network"]["type"] == "autoencoder":
+        return result | {"reconstruction": judge_scene_reconstruction(load_latent_space(path_of), load_scene_judge(), plan.n, plan.seed)}
+    denoiser, space, judge = load(path_of, build), space_of(metadata, path_of.parent.parent), load_scene_judge()
     name = plan.name
     if told == "caption":
         both = {kind: held_out(plan.n, "text", plan.seed, allowed=allowed) for kind, allowed in KINDS.items()}
-        read = {f"{name}, {kind}": judge_captions(denoiser, judge, some, plan) for kind, some in both.items()}
-        edits = {f"{name}, {how}": found for how, found in judge_edits(denoiser, judge, both["seen"], plan).items()}
-        filling = {name: judge_filling(denoiser, judge, both["seen"], plan)}
+        read = {f"{name}, {kind}": judge_captions(denoiser, space, judge, some, plan) for kind, some in both.items()}
+        edits = {f"{name}, {how}": found for how, found in judge_edits(denoiser, space, judge, both["seen"], plan).items()}
+        filling = {name: judge_filling(denoiser, space, judge, both["seen"], plan)}
         return result | {"captions": read, "image-to-image": edits, "inpainting": filling}
     some = held_out(plan.n, "crowd", plan.seed)
     if told in ("map", "map tokens"):
-        return result | {"maps": {name: judge_maps(denoiser, judge, some, plan)}}
-    return result | {"superres": {name: judge_superres(denoiser, judge, some, plan)}}
+        return result | {"maps": {name: judge_maps(denoiser, space, judge, some, plan)}}
+    return result | {"superres": {name: judge_superres(denoiser, space, judge, some, plan)}}
 
 
 def judge_ceiling(judge: SceneJudge, n: int, seed: int = 0) -> dict[str, Any]:
@@ -72,9 +80,30 @@ def judge_ceiling(judge: SceneJudge, n: int, seed: int = 0) -> dict[str, Any]:
     return {key: plain(share(sum(f[key] for f in found), n, 1.0)) for key in ASKED} | agreement(judge, pictures(crowd), crowd)
 
 
-def drawn(denoiser: Denoiser, cond: Condition, size: tuple[int, int], plan: Plan, chunk: int = CHUNK) -> Tensor:
-    """One scene for each condition, in [-1, 1]: (n, 3, H, W). Guided by plan.scale; chunk by chunk, each with a seed of its own."""
-    inner: Denoiser = Clipped(denoiser if plan.scale == 1 else Guided(denoiser, plan.scale))
+def judge_scene_reconstruction(space: LatentSpace, judge: SceneJudge, n: int, seed: int = 0) -> dict[str, Any]:
+    """What is left of real scenes that went through the autoencoder: what the judge reads, beside the scenes themselves, and PSNR.
+
+    No model in this latent space can be credited with more.
+    """
+    text = held_out(n, "text", seed, allowed=lambda said: True)
+    crowd = held_out(n, "crowd", seed)
+    (x, y), (a, b) = ([pictures(some), passed(space, pictures(some))] for some in (text, crowd))
+    found, real = (_readings(judge, p, text) for p in (y, x))
+    out = {key: plain(share(sum(f[key] for f in found), n, float(np.mean([r[key] for r in real])))) for key in ASKED}
+    before = agreement(judge, a, crowd)
+    out |= {key: m | {"floor": before[key]["value"]} for key, m in agreement(judge, b, crowd).items()}
+    return {"n": n, "psnr": mean_of(psnr(y, x).double().numpy())} | out
+
+
+def passed(space: LatentSpace, x: Tensor) -> Tensor:
+    """Pictures through the autoencoder: the mean of q(z | x) decoded, clipped to [-1, 1]."""
+    return torch.cat([space.decode(space.encode(part).mean) for part in x.split(CHUNK)]).clamp(-1, 1)
+
+
+def drawn(denoiser: Denoiser, space: Space, cond: Condition, size: tuple[int, int], plan: Plan, chunk: int = CHUNK) -> Tensor:
+    """One scene of H x W pixels for each condition: (n, 3, H, W) in [-1, 1]. Guided by plan.scale; each chunk has a seed of its own."""
+    guided: Denoiser = denoiser if plan.scale == 1 else Guided(denoiser, plan.scale)
+    inner: Denoiser = Clipped(guided) if space.bounded else guided
     given = cond.tokens if cond.tokens is not None else cond.image
     assert given is not None
     parts, n = [], len(given)
@@ -82,21 +111,21 @@ def drawn(denoiser: Denoiser, cond: Condition, size: tuple[int, int], plan: Plan
     for i in range(0, n, chunk):
         one = Condition(*[None if part is None else part[i : i + chunk] for part in (cond.vector, cond.tokens, cond.image)])
         rng = torch.Generator().manual_seed(1_000_003 * plan.seed + i)
-        x = torch.randn(min(chunk, n - i), 3, *size, generator=rng)
+        x = space.noise(min(chunk, n - i), size, rng)
         for step in path(inner, x, plan.sampler, plan.steps, rng, one):
             x = step.x_t
-        parts.append(x.clamp(-1, 1))
+        parts.append(space.show(x).clamp(-1, 1))
         bar.update(len(x))
     bar.close()
     return torch.cat(parts)
 
 
-def judge_captions(denoiser: Denoiser, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
+def judge_captions(denoiser: Denoiser, space: Space, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
     """One picture for each caption: the share in which the judge reads the digits, colours, both, relation and all that was said.
 
     floor: the same of the real scenes. "by_form": the share with all right for each form of caption.
     """
-    x = drawn(denoiser, captions([s.caption for s in some]), (SIDE, SIDE), plan)
+    x = drawn(denoiser, space, captions([s.caption for s in some]), (SIDE, SIDE), plan)
     found, real = (_readings(judge, y, some) for y in (x, pictures(some)))
     out: dict[str, Any] = {"n": len(some)}
     out |= {key: plain(share(sum(f[key] for f in found), len(some), float(np.mean([r[key] for r in real])))) for key in ASKED}
@@ -109,11 +138,11 @@ def _readings(judge: SceneJudge, x: Tensor, some: list[Scene]) -> list[dict[str,
     return [agrees(seen, s.said) for seen, s in zip(digits_seen(judge, x), some, strict=True) if s.said]
 
 
-def judge_maps(denoiser: Denoiser, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
+def judge_maps(denoiser: Denoiser, space: Space, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
     """One picture for each map, whatever its size: agreement by pixels and in boxes, digits and colours right; floor: of real scenes."""
     size = some[0].map.shape
     reads_tokens = getattr(getattr(denoiser, "network", None), "tau", None) is not None
-    x = drawn(denoiser, map_of(some, reads_tokens), (size[0], size[1]), plan, max(1, CHUNK * SIDE**2 // (size[0] * size[1])))
+    x = drawn(denoiser, space, map_of(some, reads_tokens), (size[0], size[1]), plan, max(1, CHUNK * SIDE**2 // (size[0] * size[1])))
     real = agreement(judge, pictures(some), some)
     found = agreement(judge, x, some)
     return {"n": len(some)} | {key: m | {"floor": real[key]["value"]} for key, m in found.items()}
@@ -147,10 +176,10 @@ def boxes_right(classes: np.ndarray, tints: np.ndarray, scene: Scene) -> tuple[i
     return right[0], right[1], len(whole)
 
 
-def judge_superres(denoiser: Denoiser, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
+def judge_superres(denoiser: Denoiser, space: Space, judge: SceneJudge, some: list[Scene], plan: Plan) -> dict[str, Any]:
     """From one pixel in sixteen: PSNR of a draw, and of the coarse picture itself; digits and colours read as in the map."""
     x = pictures(some)
-    y = drawn(denoiser, coarse(x), (SIDE, SIDE), plan)
+    y = drawn(denoiser, space, coarse_of(x), (SIDE, SIDE), plan)
     real = agreement(judge, x, some)
 
     def db(other: Tensor) -> dict[str, Any]:
@@ -166,6 +195,7 @@ def table(result: dict[str, Any]) -> str:
     """The result for the eye: one line a number, with its interval, its floor and its n."""
     form, lines = "{:<24}{:>10}  {:<24}{:>12}{:>8}", ["digits of {}, {:,}".format(*result["data"]["digits"])]
     blocks = [("ceiling of the judge", result["ceiling"])] if "ceiling" in result else []
+    blocks += [("through the autoencoder", result["reconstruction"])] if "reconstruction" in result else []
     blocks += [(f"{what}: {name}", found) for what in SECTIONS for name, found in result.get(what, {}).items()]
     for title, found in blocks:
         lines += ["", title, form.format("", "value", "95% interval", "real", "n")]

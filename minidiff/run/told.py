@@ -9,9 +9,9 @@ from minidiff.learn.condition import Condition
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.run.cifar import cifar10
 from minidiff.run.class_captions import CLASS_CAPTION, class_captions, photo_captions
-from minidiff.run.conditions import CONDITIONS, Told, coarse, for_samples, layout
+from minidiff.run.conditions import CONDITIONS, Told, for_samples, layout
 from minidiff.run.digits import mnist
-from minidiff.run.scene_conditions import SCENE_CONDITIONS, SIDE, captions, map_of, maps, pictures
+from minidiff.run.scene_conditions import SCENE_CONDITIONS, SIDE, captions, coarse_of, map_of, maps, pictures
 from minidiff.run.scenes import Scenes
 from minidiff.run.store import scale
 from minidiff.run.writing import written
@@ -52,7 +52,7 @@ def for_sampling(
     if told == "caption":
         return captions([s.caption for s in some]), None
     if told == "coarse scene":
-        return coarse(pictures(some)), None
+        return coarse_of(pictures(some)), None
     return map_of(some, as_tokens=told == "map tokens"), None
 
 
