@@ -15,7 +15,7 @@ from torch import Tensor
 from minidiff import Guided
 from minidiff.learn import Condition, NetworkDenoiser
 from minidiff.notebook.scene_widgets import painted
-from minidiff.run import cifar10, load_latent_space, pretrained, scale
+from minidiff.run import cifar10, load_latent_space, load_space, pretrained, scale
 from minidiff.run.captions import COLOURS
 from minidiff.run.class_captions import photo_captions
 from minidiff.run.conditions import low_resolution
@@ -24,7 +24,7 @@ from minidiff.run.photo_evaluation import canvas_layout
 from minidiff.run.scene_conditions import captions, coarse_of, maps, pictures
 from minidiff.run.scene_editing import edited, filled_in
 from minidiff.run.scene_evaluation import held_out
-from minidiff.run.space import Space, load_space
+from minidiff.run.space import Space
 from minidiff.run.writing import written
 from minidiff.sample import dpm_solver, last
 
