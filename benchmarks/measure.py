@@ -1,5 +1,6 @@
 """What the benchmarks share: the machine they ran on, timing in turns, results as JSON and Markdown."""
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -79,6 +80,14 @@ def cost(work: Callable[[], object]) -> dict[str, float]:
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     work()
     return {"seconds": time.process_time() - start, "mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+
+def sampling_options(p: argparse.ArgumentParser) -> None:
+    """How canvases are sampled, the same for every benchmark of them."""
+    p.add_argument("--sampler", default="dpm_solver")
+    p.add_argument("--calls", type=int, default=20)
+    p.add_argument("--scale", type=float, default=1.0)
+    p.add_argument("--seed", type=int, default=0)
 
 
 def ratio(timing: Timing, base: Timing) -> tuple[float, float, float]:

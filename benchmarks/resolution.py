@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from measure import alone, cost, machine, publish, table, write
+from measure import alone, cost, machine, publish, sampling_options, table, write
 
 from minidiff import Windowed
 from minidiff.learn import load, read_metadata
@@ -116,10 +116,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("weights", help="a .safetensors file, or the name of shipped weights that are told a map")
     p.add_argument("--n", type=int, default=200, help="canvases of the training size; fewer of larger ones")
-    p.add_argument("--sampler", default="dpm_solver")
-    p.add_argument("--calls", type=int, default=20)
-    p.add_argument("--scale", type=float, default=1.0)
-    p.add_argument("--seed", type=int, default=0)
+    sampling_options(p)
     p.add_argument("--out", type=Path, default=Path("out/resolution"))
     args = p.parse_args()
     torch.set_num_threads(1)
