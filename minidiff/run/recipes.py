@@ -172,7 +172,7 @@ RECIPES: dict[str, Recipe] = {
         _autoencoder(4, 4, (48, 96), 2500, codes=512),
         Recipe(
             "scenes-judge", "scenes", network=Network("scene-judge", 3, width=24),
-            train=Train(steps=5000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
+            train=Train(steps=4000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
         ),
         _scenes_autoencoder(8, (48, 96), 4000),
         _scenes("scenes-text", "caption", True, 14_000),

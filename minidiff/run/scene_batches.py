@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minidiff.learn.train import Batch
@@ -29,8 +30,14 @@ def scene_batches(recipe: Recipe, source: str, first_stage: FirstStageFile | Non
     if recipe.network.type in ("scene-judge", "autoencoder"):
         seed = recipe.train.seed + (1_000 if recipe.network.type == "scene-judge" else 0)
         both = [Scenes(digits, seed, size, "text", lambda said: True), Scenes(digits, seed, size, "crowd")]
-        make = _with_maps if recipe.network.type == "scene-judge" else _alone
-        return lambda rng: make(drawn(both, recipe.train.batch, rng)), identity
+        if recipe.network.type == "autoencoder":
+            return lambda rng: (pictures(drawn(both, recipe.train.batch, rng)), None), identity
+
+        def worn_with_maps(rng: torch.Generator) -> tuple[Tensor, Any]:
+            about = drawn(both, recipe.train.batch, rng)
+            return worn(pictures(about), rng), true_maps(about)
+
+        return worn_with_maps, identity
     if recipe.latent:
         if first_stage is None:
             raise ValueError(f"{recipe.name} works in a latent space: give the autoencoder {recipe.latent}")
@@ -60,9 +67,18 @@ def drawn(sets: list[Scenes], n: int, rng: torch.Generator) -> list[Scene]:
     return [sets[i % len(sets)][k] for i, k in enumerate(torch.randint(0, MANY, (n,), generator=rng).tolist())]
 
 
-def _alone(some: list[Scene]) -> tuple[Tensor, Any]:
-    return pictures(some), None
+def true_maps(some: list[Scene]) -> Tensor:
+    """What a judge shall say of each pixel: (B, 2, H, W) whole numbers, the map and the tint."""
+    return torch.from_numpy(np.stack([np.stack([s.map, s.tint]) for s in some]).astype(np.int64))
 
 
-def _with_maps(some: list[Scene]) -> tuple[Tensor, Any]:
-    return pictures(some), torch.from_numpy(np.stack([np.stack([s.map, s.tint]) for s in some]).astype(np.int64))
+def worn(x: Tensor, rng: torch.Generator, blur: float = 0.5, noise: float = 0.12) -> Tensor:
+    """Pictures a little the worse, each by a share of its own: mixed with the mean of 3 x 3 pixels, up to `blur`, and noise up to `noise`.
+
+    A judge that has only met perfect scenes, in which a plain ground is one number everywhere, takes the faintest error of a decoder for a
+    digit. Half of the pictures stay as they are.
+    """
+    share, std = (most * torch.rand(len(x), 1, 1, 1, generator=rng) for most in (blur, noise))
+    touched = (torch.rand(len(x), 1, 1, 1, generator=rng) < 0.5).float()
+    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return x + touched * (share * (soft - x) + std * torch.randn(x.shape, generator=rng))
