@@ -123,7 +123,8 @@ def _diffusion(name: str, in_channels: int, factor: int = 0) -> Recipe:
 def _scenes(name: str, told: str, attend: bool, steps: int) -> Recipe:
     """Digit scenes of 32 x 32 in a latent space of f = 4."""
     network = Network("unet", 8, (64, 96), blocks=2, attention=(attend, attend), patch=1)
-    return Recipe(name, "scenes", "v", told, "scenes-autoencoder", network, Noise("cosine"), Train(steps=steps, drop=0.1))
+    train = Train(steps=steps, batch=32, lr=2e-3, drop=0.1)  # small batches: in the first hour many steps are worth more than quiet ones
+    return Recipe(name, "scenes", "v", told, "scenes-autoencoder", network, Noise("cosine"), train)
 
 
 def _photographs(name: str, told: str) -> Recipe:
@@ -175,10 +176,10 @@ RECIPES: dict[str, Recipe] = {
             train=Train(steps=4000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
         ),
         _scenes_autoencoder(8, (48, 96), 4000),
-        _scenes("scenes-text", "caption", True, 14_000),
+        _scenes("scenes-text", "caption", True, 16_000),
         # a step with attention takes 1.33 times as long: both have the same seconds, to be compared (notebook 15)
-        _scenes("scenes-map", "map", False, 6000),
-        _scenes("scenes-map-attention", "map tokens", True, 4500),
+        _scenes("scenes-map", "map", False, 8000),
+        _scenes("scenes-map-attention", "map tokens", True, 6000),
         _scenes("scenes-superres", "coarse scene", False, 4000),
         _diffusion("cifar-pixel", 3),
         _diffusion("cifar-latent-f1", 3, 1),
