@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -132,6 +132,14 @@ def write(path: Path, text: str) -> None:
     """The whole text or the old file."""
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def kept(file: Path, make: Callable[..., dict[str, Any]], *args: object) -> dict[str, Any]:
+    """What the file holds; made by make(*args) and written first where there is none, so that a benchmark that was stopped goes on."""
+    if not file.exists():
+        write(file, json.dumps(make(*args), indent=1))
+        print(f"{file.stem}: done", flush=True)
+    return json.loads(file.read_text())
 
 
 def publish(folder: Path, name: str, results: dict, sections: list[str]) -> None:

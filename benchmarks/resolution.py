@@ -4,19 +4,18 @@
 
 For each canvas and method (the whole canvas in one pass; overlapping windows, averaged) a number of maps of held-out crowds is painted and
 judged: agreement with the map by pixels and in boxes, digits right, beside real scenes of the same size; seams, drift of the ground, the
-power of fine waves relative to real scenes; seconds and memory of one canvas, in a process of its
-own. Every canvas and method is one file in the output folder: what is there is not done again.
+power of fine waves relative to real scenes; seconds and memory of one canvas, in a process of its own. Every canvas and method is one file
+in the output folder: what is there is not done again.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from measure import alone, cost, machine, publish, sampling_options, table, write
+from measure import alone, cost, kept, machine, publish, sampling_options, table
 
 from minidiff import Windowed
 from minidiff.learn import load, read_metadata
@@ -125,13 +124,8 @@ def main() -> None:
     judge, rows = load_scene_judge(), []
     for size in SIZES:
         for method in STRIDES:
-            file = args.out / f"{slug(size, method)}.json"
-            if size == (32, 32) and STRIDES[method]:
-                continue
-            if not file.exists():
-                write(file, json.dumps(cell(path, judge, size, method, args), indent=1))
-                print(f"{size[0]} x {size[1]}, {method}: done", flush=True)
-            rows.append(json.loads(file.read_text()))
+            if size != (32, 32) or not STRIDES[method]:
+                rows.append(kept(args.out / f"{slug(size, method)}.json", cell, path, judge, size, method, args))
     one = next(r for r in rows if r["size"] == [32, 32])  # at the training size a window is the whole canvas
     rows += [{**one, "method": method} for method in STRIDES if STRIDES[method]]
     rows.sort(key=lambda r: (r["size"][0] * r["size"][1], r["method"] != "one pass"))

@@ -9,13 +9,12 @@ canvas and method is one file in the output folder: what is there is not done ag
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measure import alone, cost, machine, publish, sampling_options, table, write
+from measure import alone, cost, kept, machine, publish, sampling_options, table
 
 from minidiff import Windowed
 from minidiff.learn import load, read_metadata
@@ -90,13 +89,8 @@ def main() -> None:
     weights, rows = Path(args.weights) if args.weights.endswith(".safetensors") else weights_path(args.weights), []
     for times in TIMES:
         for method in STRIDES:
-            file = args.out / f"{slug(times, method)}.json"
-            if times == 1 and STRIDES[method]:
-                continue
-            if not file.exists():
-                write(file, json.dumps(cell(weights, times, method, args), indent=1))
-                print(f"{32 * times} x {32 * times}, {method}: done", flush=True)
-            rows.append(json.loads(file.read_text()))
+            if times > 1 or not STRIDES[method]:
+                rows.append(kept(args.out / f"{slug(times, method)}.json", cell, weights, times, method, args))
     publish(args.out, "results", {"settings": {k: str(v) for k, v in vars(args).items()}, "results": rows}, [rows_of(rows)])
 
 
