@@ -1,6 +1,6 @@
 """Accuracy of a classifier on the 10,000 test pictures of its data set; written into its metadata.
 
-python benchmarks/classifier_accuracy.py WEIGHTS
+    python benchmarks/classifier_accuracy.py WEIGHTS
 """
 
 import sys

@@ -127,7 +127,7 @@ def test_bad_overrides_say_what_is_allowed(settings, message):
         (lambda: build(override(find("toy-ring"), ["network.type=tree"])), "network.type must be"),
         (lambda: build(override(find("mnist-ddpm"), ["train.loss=cubic"])), "train.loss must be one of 'simple', 'hybrid'; got 'cubic'"),
         (lambda: build(override(find("mnist-ddpm"), ["told=colour"])), "told must be one of '', 'label', .*; got 'colour'"),
-        (lambda: prepare(override(find("mnist-ddpm"), ["train.times=late"]), "embedded"), "train.times must be one of 'uniform', 'aware'"),
+        (lambda: prepare(override(find("mnist-ddpm"), ["train.times=late"]), "embedded"), "train.times must be one of .*, 'logit-normal'"),
         (lambda: build(override(find("toy-ring"), ["predicts=noise"])), "kind must be one of"),
         (lambda: build(override(find("mnist-ddpm"), ["network.channels=8,16,32"])), "speak of the same resolutions"),
         (lambda: prepare(replace(find("toy-ring"), data="rings")), "unknown data 'rings'"),

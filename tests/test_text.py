@@ -83,6 +83,19 @@ def test_the_order_of_words_matters(told):
     assert (one - other).abs().max() > 1e-3
 
 
+def test_a_fresh_encoder_hears_where_a_word_stands_and_what_stands_beside_it():
+    """Places much smaller than words are drowned by them, and a network may take ten thousand steps not to find them."""
+    torch.manual_seed(0)
+    tau = CaptionEncoder(len(VOCABULARY), VOCABULARY.length)
+    with torch.no_grad():
+        first, second, green = (tau(VOCABULARY.ids([c]))[0][0] for c in (
+            "a red seven above a blue two", "a blue two above a red seven", "a green seven above a blue two"
+        ))  # fmt: skip
+    for one, other in ((first[2], second[6]), (first[3], second[7]), (first[3], green[3])):
+        assert (one - other).norm() > 0.2 * one.norm()
+    assert (first[7] - green[7]).norm() < (first[3] - green[3]).norm() / 2, "what stands far away is heard less"
+
+
 def test_tau_theta_learns_with_the_denoiser(told):
     x, noise = torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)
     simple_loss(told, x, 50, noise, captions(["a red seven", "a blue two", "", "three green sixes in a row"])).mean().backward()

@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 from scipy.optimize import minimize
 
 from minidiff import Schedule
 from minidiff.learn import (
     FileError,
+    LogitNormalTimes,
     LossAwareTimes,
     NetworkDenoiser,
     Training,
@@ -53,6 +56,25 @@ def test_uniform_times_are_those_of_randint_and_all_weigh_1():
     assert set(t.tolist()) == {1, 2, 3, 4}
     UniformTimes(4).update(t, t.float())
     assert UniformTimes(4).state_dict() == {}
+
+
+# -- in the middle ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.7)])
+def test_logit_normal_times_fall_as_the_normal_cdf_says(mean, std):
+    t, weight = LogitNormalTimes(10, mean, std).sample(40_000, generator(1))
+    assert set(weight.tolist()) == {1.0} and t.dtype == torch.int64 and t.min() >= 1 and t.max() <= 10
+    ends = scipy.stats.norm.cdf(scipy.special.logit(np.arange(11) / 10), mean, std)  # t = k stands for shares from (k - 1) / T to k / T
+    found = np.bincount(t, minlength=11)[1:] / 40_000
+    assert np.all(np.abs(found - np.diff(ends)) < 4 * np.sqrt(np.diff(ends) / 40_000) + 1e-6)
+    wide, _ = LogitNormalTimes(3, 0.0, 200.0).sample(500, generator())  # the sigmoid of a large number is 0 or 1 exactly
+    assert set(wide.tolist()) <= {1, 2, 3} and {1, 3} <= set(wide.tolist())
+
+
+def test_logit_normal_times_need_a_spread():
+    with pytest.raises(ValueError, match="std must be positive; got 0"):
+        LogitNormalTimes(10, std=0.0)
 
 
 # -- by their losses ------------------------------------------------------------------------------------------------------------

@@ -60,17 +60,20 @@ def forget_words(ids: Tensor, share: float, rng: torch.Generator) -> Tensor:
 class CaptionEncoder(nn.Module):
     """tau_theta: ids (B, L) -> context (B, 1 + L, width) and where there is one, bool (B, 1 + L).
 
-    A learned start token stands before the words and is always there, so that an empty caption has something to be looked at. Word and
-    place are embedded and added; then `layers` layers of a transformer, in which PAD is never looked at: padding changes nothing
-    (tests/test_text.py). Trained together with the denoiser, through cross-attention (Rombach et al. 2022, section 3.3).
+    A learned start token stands before the words and is always there, so that an empty caption has something to be looked at. Each word
+    hears its neighbours (a convolution over three words to either side: "seven" hears "red" and "above"), its place is added, then
+    `layers` layers of a transformer. PAD is never heard or looked at: padding changes nothing (tests/test_text.py). Trained together with
+    the denoiser, through cross-attention (Rombach et al. 2022, section 3.3). Places begin nearly as large as words: at a fiftieth of that
+    a caption stayed a set of words for ten thousand steps.
     """
 
     def __init__(self, tokens: int, length: int, width: int = 64, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
         self.width = width
         self.word = nn.Embedding(tokens, width)
-        self.place = nn.Parameter(0.02 * torch.randn(1 + length, width))
-        self.start = nn.Parameter(0.02 * torch.randn(width))
+        self.near = nn.Conv1d(width, width, 7, padding=3)
+        self.place = nn.Parameter(0.3 * torch.randn(1 + length, width))
+        self.start = nn.Parameter(0.3 * torch.randn(width))
         layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
 
@@ -80,7 +83,9 @@ class CaptionEncoder(nn.Module):
             raise ValueError(f"tokens must be ids of words, whole numbers of shape (B, L) with L <= {len(self.place) - 1}; got {got}")
         start = self.start.expand(len(ids), 1, -1)
         there = torch.cat([torch.ones_like(ids[:, :1], dtype=torch.bool), ids != PAD], dim=1)
-        h = torch.cat([start, self.word(ids)], dim=1) + self.place[: 1 + ids.shape[1]]
+        words = self.word(ids) * there[:, 1:, None]
+        words = words + self.near(words.transpose(1, 2)).transpose(1, 2)
+        h = torch.cat([start, words], dim=1) + self.place[: 1 + ids.shape[1]]
         return self.layers(h, src_key_padding_mask=~there), there
 
 

@@ -8,7 +8,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.first_stage import Features, FirstStage, Weights, first_stage_objective
 from minidiff.learn.latent import LatentSpace
 from minidiff.learn.loss import hybrid_loss, simple_loss
-from minidiff.learn.times import LossAwareTimes
+from minidiff.learn.times import LogitNormalTimes, LossAwareTimes, TimeSampler, UniformTimes
 from minidiff.learn.train import Batch, Training, TrainStep, descend, fit, step_generator, uninterrupted
 from minidiff.nn.autoencoder import Autoencoder
 from minidiff.nn.classifier import DigitClassifier, PictureClassifier
@@ -36,6 +36,10 @@ from minidiff.run.log import step_log
 from minidiff.run.networks import build, make_network
 from minidiff.run.recipes import Recipe, checked, from_dict
 from minidiff.run.store import data_dir
+
+TIMES: dict[str, Callable[[int], TimeSampler]] = {
+    "uniform": UniformTimes, "aware": lambda T: LossAwareTimes(T, uniform=0.1), "logit-normal": LogitNormalTimes,
+}  # fmt: skip
 
 
 @dataclass
@@ -135,8 +139,7 @@ def prepare(recipe: Recipe, source: str = "auto", device: str = "cpu", first_sta
     batch, identity = batches(recipe, source, first_stage)
     model = build(recipe) if kind in ("unet", "mlp") else make_network(recipe)
     (model.network if isinstance(model, NetworkDenoiser) else model).to(device)
-    choice = checked("train.times", t.times, ("uniform", "aware"))
-    times = LossAwareTimes(recipe.noise.T, uniform=0.1) if choice == "aware" else None
+    times = TIMES[checked("train.times", t.times, tuple(TIMES))](recipe.noise.T)
     training = Training(
         model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times, accumulate=t.accumulate, precision=t.precision, compile=t.compile,
         weight_decay=t.weight_decay,
