@@ -157,12 +157,12 @@ class MapPainter(ipw.VBox):
 
 
 def map_painter(
-    denoiser: Denoiser, space: Space, judge: SceneJudge, size: tuple[int, int] = (32, 96), text: str = "27.11", seed: int = 0
+    denoiser: Denoiser, space: Space, judge: SceneJudge, size: tuple[int, int] = (32, 96), text: str = "27.11", scale: float = 4.0
 ) -> MapPainter:
     """A canvas to paint a map on, drawn at once by a network that is told maps (`scenes-map`) and read by the judge."""
 
     def draw(labels: Bytes, tint: Bytes) -> tuple[Figure, str]:
-        x = painted(denoiser, space, maps(labels[None], tint[None]), size, seed=seed)
+        x = painted(denoiser, space, maps(labels[None], tint[None]), size, scale)
         return row(x, "drawn from the map"), f"the judge sees: {said(digits_seen(judge, x)[0])}"
 
     return MapPainter(draw, size, text)
