@@ -7,11 +7,12 @@ import torch
 
 from minidiff.gaussian import Gaussian
 from minidiff.learn import LatentSpace
+from minidiff.run.captions import COLOURS
 from minidiff.run.digits import mnist
 from minidiff.run.recipes import RECIPES
 from minidiff.run.scene_batches import scene_batches, true_maps, worn
-from minidiff.run.scene_conditions import captions, coarse_of, map_of, pictures
-from minidiff.run.scenes import Scenes
+from minidiff.run.scene_conditions import VOCABULARY, captions, coarse_of, map_of, pictures
+from minidiff.run.scenes import RGB, Scenes
 
 DIGITS = mnist("train", "embedded", quiet=True)
 
@@ -66,6 +67,8 @@ def test_the_judge_is_told_the_truth_of_pictures_that_are_a_little_worn():
     x, maps = batch_of("scenes-judge")
     assert x.shape == (6, 3, 32, 32) and maps.shape == (6, 2, 32, 32) and maps.dtype == torch.int64
     assert torch.equal(maps[:, 0] > 0, maps[:, 1] > 0) and maps[:, 0].max() <= 10 and maps[:, 1].max() <= 6
+    bright = (x + 1).amax(1) > 1.6
+    assert (maps[:, 0][bright] > 0).double().mean() > 0.98 > (maps.roll(1, 0)[:, 0][bright] > 0).double().mean(), "of the very pictures"
     again, others = batch_of("scenes-judge"), batch_of("scenes-judge", 1)
     assert torch.equal(again[0], x) and torch.equal(again[1], maps) and not torch.equal(others[0], x)
 
@@ -89,6 +92,17 @@ def test_the_autoencoder_gets_clean_pictures():
     assert cond is None and x.shape == (6, 3, 32, 32) and x.min() >= -1 and x.max() <= 1
 
 
+def colours_said(ids):
+    """The colours among the words of a caption."""
+    return {COLOURS.index(VOCABULARY.words[i - 2]) for i in ids.tolist() if i > 1 and VOCABULARY.words[i - 2] in COLOURS}
+
+
+def colours_seen(picture):
+    """The colours of which at least five pixels of a picture are, within a fifth of the range."""
+    distance = ((picture[None] + 1) / 2 - torch.from_numpy(RGB / 255).float()[..., None, None]).abs().amax(1)
+    return set(torch.nonzero((distance < 0.2).sum((1, 2)) >= 5)[:, 0].tolist())
+
+
 @pytest.mark.parametrize("name", ["scenes-text", "scenes-map", "scenes-map-attention", "scenes-superres"])
 def test_the_others_get_latents_and_what_is_said_of_the_very_pictures(name):
     z, cond = batch_of(name, drop=0.0)
@@ -99,6 +113,8 @@ def test_the_others_get_latents_and_what_is_said_of_the_very_pictures(name):
         assert torch.allclose(cond.image, coarse_of(x).image, atol=1e-5)
     elif name == "scenes-text":
         assert cond.tokens.shape == captions([""]).tokens.expand(6, -1).shape and (cond.tokens > 0).any(1).all()
+        assert all(colours_said(ids) <= colours_seen(picture) for ids, picture in zip(cond.tokens, x, strict=True))
+        assert not all(colours_said(ids) <= colours_seen(picture) for ids, picture in zip(cond.tokens.roll(1, 0), x, strict=True))
     else:
         image = cond.image if name == "scenes-map" else cond.tokens.transpose(1, 2).unflatten(2, (8, 8))
         hot = torch.nn.functional.pixel_shuffle(image, 4)
