@@ -176,9 +176,9 @@ RECIPES: dict[str, Recipe] = {
             train=Train(steps=4000, batch=64, lr=2e-3, warmup=300, weight_decay=0.01),
         ),
         _scenes_autoencoder(8, (48, 96), 4000),
-        # what a caption says is learned last: which digit after 5,000 steps, which belongs to what later; at 2e-3 the loss once jumped
+        # an earlier run, at 2e-3, jumped once to half as much loss again, and drew digits as told only after some 5,000 steps
         _scenes("scenes-text", "caption", True, 20_000, lr=1.5e-3, warmup=500, times="logit-normal"),
-        # a step with attention takes 1.6 times as long: both have the same seconds, to be compared (notebook 15)
+        # meant as equal seconds, to be compared: the network with attention takes 1.8 times as long for a step, making a batch is the same
         _scenes("scenes-map", "map", False, 8000),
         _scenes("scenes-map-attention", "map tokens", True, 5000),
         _scenes("scenes-superres", "coarse scene", False, 4000),
