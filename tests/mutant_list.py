@@ -1,7 +1,7 @@
 """The mistakes that tests/mutants.py plants: DDPM and its bound, fast samplers, Improved DDPM, guidance, editing, likelihood, latents.
 
 Numbers are those of the course's list of typical mistakes; E1 to E13 are errors found in public teaching repositories (those that are no
-plain case of a numbered one), E14 are typical of autoencoders.
+plain case of a numbered one), E14 are typical of autoencoders, E16 of the other families (VAE, flow, autoregressive, GAN).
 """
 
 from __future__ import annotations
@@ -579,4 +579,35 @@ MUTANTS += [
     Mutant("E14", "the discriminator moves the decoder", "nn/discriminator.py", "discriminator(made.detach())", "discriminator(made)", ("latent 25",)),
     Mutant("E14", "a discriminator that prefers what was made", "nn/discriminator.py", "F.relu(1 - discriminator(real))", "F.relu(1 + discriminator(real))",
            ("latent 25",)),
+    Mutant("E16", "the Jacobian the wrong way round", "families/flow.py", "log_prob(z).sum(1) + log_det", "log_prob(z).sum(1) - log_det",
+           ("families flow",)),
+    Mutant("E16", "a coupling's log-determinant with the sign of the inverse", "families/flow.py", "-log_scale.sum(1)", "log_scale.sum(1)",
+           ("families coupling",)),
+    Mutant("E16", "the sign of the log scale on the way back", "families/flow.py", "z[:, ~self.keep] * torch.exp(log_scale)",
+           "z[:, ~self.keep] * torch.exp(-log_scale)", ("families coupling",)),
+    Mutant("E16", "what is kept is moved too: shift of the moved half", "families/flow.py", "shift, log_scale = self._of(x[:, self.keep])",
+           "shift, log_scale = self._of(x[:, ~self.keep])", ("families flow affine",)),
+    Mutant("E16", "the mask of the outputs not strict: x_i sees x_i", "families/autoregressive.py", "out[:, None] > degree[None]",
+           "out[:, None] >= degree[None]", ("families chain",)),
+    Mutant("E16", "the masks strict twice: x_i does not see x_{i-1}", "families/autoregressive.py", "degree[:, None] >= number[None]",
+           "degree[:, None] > number[None]", ("families chain",)),
+    Mutant("E16", "the chain's factors averaged, not multiplied", "families/autoregressive.py", "log_prob(x).sum(1)", "log_prob(x).mean(1)",
+           ("families chain",)),
+    Mutant("E16", "the bound without its KL", "families/vae.py", "return likelihood - kl", "return likelihood", ("families VAE",)),
+    Mutant("E16", "half of the KL lost", "families/vae.py", "return likelihood - kl", "return likelihood - kl / 2", ("families VAE",)),
+    Mutant("E16", "the arguments of the KL swapped", "families/vae.py", "q.kl(Gaussian(0 * q.mean, 1.0)).sum(1)",
+           "Gaussian(0 * q.mean, 1.0).kl(q).sum(1)", ("families VAE",)),
+    Mutant("E16", "importance weights without q", "families/vae.py", " + prior - guessed", " + prior", ("families VAE",)),
+    Mutant("E16", "the mean of the log weights for the log of their mean", "families/vae.py",
+           "torch.logsumexp(torch.stack(logs), 0) - math.log(len(logs))", "torch.stack(logs).mean(0)", ("families VAE",)),
+    Mutant("E16", "the discriminator's labels swapped", "families/gan.py", "return F.softplus(-real) + F.softplus(made), -F.softplus(made)",
+           "return F.softplus(real) + F.softplus(-made), -F.softplus(made)", ("families GAN",)),
+    Mutant("E16", "the generator helps the discriminator", "families/gan.py", "return F.softplus(-real) + F.softplus(made), -F.softplus(made)",
+           "return F.softplus(-real) + F.softplus(made), F.softplus(made)", ("families D*",)),
+    Mutant("E16", "the mixture not normalised", "families/logistic.py", "F.log_softmax(logits, -1)", "logits", ("families logistics",)),
+    Mutant("E16", "1 / scale forgotten in the density", "families/logistic.py", "F.logsigmoid(-u) - log_scale", "F.logsigmoid(-u)",
+           ("families logistics",)),
+    Mutant("E16", "bins of half the width", "families/logistic.py", "HALF_BIN = 1 / 255", "HALF_BIN = 1 / 510", ("families logistics",)),
+    Mutant("E16", "end bins closed", "families/logistic.py",
+           "torch.where(lowest, F.logsigmoid(b), torch.where(highest, F.logsigmoid(-a), inner))", "inner", ("families logistics",)),
 ]  # fmt: skip

@@ -46,6 +46,7 @@ PACKAGES = {
 }
 VERIFY_WITH_NETWORKS = {
     "improved_training.py": {"learn"}, "latent.py": {"nn", "learn"}, "first_stage.py": {"nn"}, "families.py": {"nn", "families"},
+    "families_exact.py": {"nn", "families"},
 }  # fmt: skip
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
 FILE_LINES, FUNCTION_LINES, CORE_LINES = 250, 45, 2300

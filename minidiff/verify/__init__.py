@@ -8,6 +8,8 @@ from minidiff.verify import (
     ddpm_bound,
     ddpm_training,
     decoder,
+    families,
+    families_exact,
     first_stage,
     gaussian_data,
     guidance,
@@ -29,6 +31,7 @@ from minidiff.verify.report import Shown, as_json, markdown, show, summary, tabl
 __all__ = [
     "REGISTRY", "Check", "Equation", "Result", "Shown", "as_json", "at_most", "check", "close", "equation", "find", "markdown",
     "monte_carlo", "run", "show", "summary", "table",
-    "ddim", "ddim_bound", "ddim_ode", "ddpm", "ddpm_bound", "ddpm_training", "decoder", "first_stage", "gaussian_data", "guidance",
-    "improved_ddpm", "improved_training", "inpainting", "latent", "ledger", "mixture", "mixture_bound", "score", "sde", "solvers", "vdm",
+    "ddim", "ddim_bound", "ddim_ode", "ddpm", "ddpm_bound", "ddpm_training", "decoder", "families", "families_exact",
+    "first_stage", "gaussian_data", "guidance", "improved_ddpm", "improved_training", "inpainting", "latent", "ledger", "mixture",
+    "mixture_bound", "score", "sde", "solvers", "vdm",
 ]  # fmt: skip

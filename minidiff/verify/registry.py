@@ -28,6 +28,7 @@ PAPERS = {
     "guidance": "Classifier-free guidance, Ho & Salimans 2022",
     "inpainting": "Inpainting and editing: replacement, RePaint, SDEdit",
     "latent": "Latent diffusion, Rombach, Blattmann, Lorenz, Esser & Ommer 2022",
+    "families": "The other families: VAE, flow, autoregressive, GAN",
     "gaussian": "Gaussian data, where everything is known",
     "mixture": "Gaussian mixtures, where everything is known or one integral away",
     "ledger": "The ledger itself",
