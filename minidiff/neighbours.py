@@ -91,6 +91,31 @@ def memorised(x: Array, held_out: Array, train: Array, level: float = 0.01) -> M
     return Memorised(share(hits, len(distance), r / (len(other) + 1)), index, distance, other)
 
 
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """counts (K,): the samples within the radius of each centre and nearer to it than to any other. near: the share near some centre."""
+
+    counts: NDArray[np.int64]
+    near: Measured
+
+    def met(self, least: float = 0.1) -> int:
+        """How many modes have at least `least` times an even share of all samples, 1 sample at the least."""
+        return int((self.counts >= max(1.0, least * self.near.n / len(self.counts))).sum())
+
+
+def modes_met(x: Array, centres: Array, radius: float, expected: float = 1.0) -> Modes:
+    """Which modes of a mixture with known centres (K, D) the samples x (n, D) have found: each goes to the nearest, if that is near.
+
+    radius: how far a sample may lie from its centre; three standard deviations hold nearly all of a mode. expected: the share of real
+    points that does, the floor of `near`. Raises ValueError for radius <= 0, and as `nearest`. Checked by tests/test_neighbours.py (loops).
+    """
+    if not radius > 0:
+        raise ValueError(f"radius must be a number > 0, in the unit of the points; got {radius}")
+    index, distance = nearest(x, centres)
+    hits = index[distance <= radius]
+    return Modes(np.bincount(hits, minlength=len(centres)), share(len(hits), len(index), expected))
+
+
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95% interval of a share of which `hits` of n were seen: all p with |hits/n - p| <= z sqrt(p (1 - p) / n). Wilson 1927.
 

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 import minidiff.neighbours
-from minidiff.neighbours import memorised, nearest, precision_recall, wilson
+from minidiff.neighbours import memorised, modes_met, nearest, precision_recall, wilson
 
 RNG = np.random.default_rng
 
@@ -100,6 +100,29 @@ def test_the_floor_of_memorised_is_what_fresh_points_get():
     assert memorised(fresh, held_out, train).closer.floor == 1 / 40  # 1 % of 40 ranks is less than one
 
 
+def test_modes_are_counted_as_by_loops():
+    rng = RNG(6)
+    centres, x = 2 * rng.standard_normal((5, 2)), 2 * rng.standard_normal((300, 2))
+    counts = [0] * 5
+    for p in x:
+        distances = [math.dist(p, c) for c in centres]
+        if min(distances) <= 0.7:
+            counts[distances.index(min(distances))] += 1
+    got = modes_met(x, centres, 0.7)
+    assert got.counts.tolist() == counts and 0 < sum(counts) < 300
+    assert got.near.value == sum(counts) / 300 and (got.near.low, got.near.high) == wilson(sum(counts), 300)
+
+
+def test_modes_that_are_missing_are_missed():
+    rng, centres = RNG(7), np.array([[0.0], [1.0], [2.0], [3.0]])
+    two = rng.choice([0.0, 2.0], 1000)[:, None] + 0.05 * rng.standard_normal((1000, 1))
+    got = modes_met(two, centres, 0.15, expected=0.9973)
+    assert got.met() == 2 and got.counts[[1, 3]].tolist() == [0, 0] and got.near.floor == 0.9973 and got.near.value > 0.99
+    few = np.concatenate([np.zeros((978, 1)), np.ones((22, 1))])  # an even share is 250, a tenth of it 25
+    assert modes_met(few, centres, 0.1).met() == 1 and modes_met(few, centres, 0.1).met(0.05) == 2
+    assert modes_met(few + 10, centres, 0.1).met(0.0) == 0
+
+
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (917, 1000), (1, 1)])
 def test_wilson_is_scipys(hits, n):
     interval = scipy.stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
@@ -115,6 +138,7 @@ def test_wilson_is_scipys(hits, n):
         (lambda: nearest(np.full((3, 2), np.inf), np.zeros((3, 2))), "finite"),
         (lambda: memorised(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((3, 2)), level=1.0), "level must lie strictly between 0 and 1"),
         (lambda: precision_recall(np.zeros((3, 2)), np.zeros((4, 2)), np.zeros((4, 2))), "equally many"),
+        (lambda: modes_met(np.zeros((3, 2)), np.zeros((3, 2)), 0.0), "radius must be a number > 0, in the unit of the points; got 0.0"),
         (lambda: wilson(5, 4), "hits must lie in 0..n, n >= 1; got 5 of 4"),
     ],
 )
