@@ -61,29 +61,30 @@ class Coupling(nn.Module):
 
 
 class Monotone(nn.Module):
-    """The same map in every dimension: z = exp(s) x + sum_k w_k tanh(a_k x + b_k), w_k and a_k > 0, so z rises with x.
+    """The same map in every dimension: z = exp(s) x + mean_k w_k tanh(a_k x + b_k), w_k and a_k > 0, so z rises with x.
 
     For one dimension, where a coupling has nothing to keep; in more dimensions it knows nothing of how they depend on each other.
-    log |det dz/dx| = sum log (exp(s) + sum_k w_k a_k (1 - tanh^2)). The inverse is found by bisection, which no gradient passes.
+    log |det dz/dx| = sum log (exp(s) + mean_k w_k a_k (1 - tanh^2)). The inverse is found by bisection, which no gradient passes.
+    Checked by `minidiff verify` (families flow).
     """
 
     def __init__(self, units: int, steep: float = 8.0) -> None:
         super().__init__()
         self.s = nn.Parameter(torch.zeros(1))
-        self.w = nn.Parameter(torch.full((units,), -4.0))
+        self.w = nn.Parameter(torch.zeros(units))
         self.a = nn.Parameter(torch.full((units,), steep))
-        self.b = nn.Parameter(torch.linspace(-1, 1, units) * -steep)
+        self.b = nn.Parameter(torch.linspace(-1.5, 1.5, units) * -steep)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         w, a = F.softplus(self.w), F.softplus(self.a)
         bend = torch.tanh(x[..., None] * a + self.b)
-        slope = self.s.exp() + (w * a * (1 - bend**2)).sum(-1)
-        return self.s.exp() * x + (w * bend).sum(-1), slope.log().sum(1)
+        slope = self.s.exp() + (w * a * (1 - bend**2)).mean(-1)
+        return self.s.exp() * x + (w * bend).mean(-1), slope.log().sum(1)
 
     @torch.no_grad()
     def inverse(self, z: Tensor) -> Tensor:
-        """Bisection between the two lines that hold z: z -+ sum w, divided by exp(s)."""
-        room = F.softplus(self.w).sum()
+        """Bisection between the two lines that hold z: z -+ mean w, divided by exp(s)."""
+        room = F.softplus(self.w).mean()
         low, high = (z - room) / self.s.exp(), (z + room) / self.s.exp()
         for _ in range(60):
             middle = (low + high) / 2
