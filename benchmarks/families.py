@@ -4,8 +4,8 @@
     python benchmarks/families.py --sets mnist14 --seconds 240 --seeds 3 --out out/families-digits
 
 Each data set, contestant and seed is a training of its own and one file in the output folder: what is there is not done again, so that a
-run may be stopped and taken up, or shared among processes (--sets, --only). Seconds are those of this process's CPU, on one thread, inside the
-training steps. After every data set the tables and the figure are written anew from all that there are.
+run may be stopped and taken up, or shared among processes (--sets, --only). Seconds are those of this process's CPU, on one thread, inside
+the training steps. After every data set the tables and the figure are written anew from all that there are.
 """
 
 import argparse
@@ -130,17 +130,17 @@ def spread(mine: list[dict[str, Any]], what: str) -> list[float] | None:
 
 def firsts(found: list[dict[str, Any]], what: str) -> str:
     """Who is best, and in how many seeds: a ranking that changes with the seed is no ranking."""
-    seeds = sorted({r["seed"] for r in found})
-    orders = []
-    for seed in seeds:
+    orders: dict[int, list[str]] = {}
+    for seed in sorted({r["seed"] for r in found}):
         scored = [(BETTER[what] * v, r["family"]) for r in found if r["seed"] == seed and (v := judged_by(r, what)) is not None]
-        orders.append([name for _, name in sorted(scored, reverse=True)])
-    if not orders or not orders[0]:
+        orders[seed] = [name for _, name in sorted(scored, reverse=True)]
+    most = max(map(len, orders.values()))
+    whole = [order for order in orders.values() if len(order) == most]  # a seed that is still being worked on ranks nobody
+    if most == 0:
         return "nobody is measured"
-    won = {name: sum(order[0] == name for order in orders) for name in orders[0]}
+    won = {name: sum(order[0] == name for order in whole) for name in whole[0]}
     best = max(won, key=lambda name: won[name])
-    same = sum(order == orders[0] for order in orders)
-    return f"{best} first in {won[best]} of {len(orders)} seeds, the whole order as with seed {seeds[0]} in {same}"
+    return f"{best} first in {won[best]} of {len(whole)} seeds, the whole order that of the first seed in {whole.count(whole[0])}"
 
 
 def grouped(found: list[dict[str, Any]], set_name: str) -> dict[str, list[dict[str, Any]]]:

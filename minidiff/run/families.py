@@ -173,7 +173,7 @@ class Contestant:
 
     def _by_diffusion(self, model: NetworkDenoiser, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """The variational bound with the best variances, measured on training examples; of densities also the exact one of the ODE."""
-        some = self.data.batch(2000, rng)
+        some = self.data.batch(2000 if self.data.dims < 10 else 300, rng)
         variance = optimal_variance(model.schedule, _errors(model, some, rng))
         decoder = decoder_term if self.data.eight_bit else density_term
         found = {"bound": variational_bound(model, x, normal(rng), variance, decoder=decoder).total}
