@@ -22,6 +22,7 @@ from minidiff.verify import (
     sde,
     solvers,
     vdm,
+    windows,
 )
 from minidiff.verify.registry import REGISTRY, Check, Equation, Result, at_most, check, close, equation, find, monte_carlo, run
 from minidiff.verify.report import Shown, as_json, markdown, show, summary, table
@@ -31,4 +32,5 @@ __all__ = [
     "monte_carlo", "run", "show", "summary", "table",
     "ddim", "ddim_bound", "ddim_ode", "ddpm", "ddpm_bound", "ddpm_training", "decoder", "first_stage", "gaussian_data", "guidance",
     "improved_ddpm", "improved_training", "inpainting", "latent", "ledger", "mixture", "mixture_bound", "score", "sde", "solvers", "vdm",
+    "windows",
 ]  # fmt: skip
