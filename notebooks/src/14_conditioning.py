@@ -32,6 +32,8 @@ from minidiff.nn import count_parameters
 from minidiff.nn.attention import CrossAttention, attention, attention_weights
 from minidiff.notebook.card import card
 from minidiff.notebook.scene_widgets import caption_explorer, painted, said
+
+# %%
 from minidiff.run import load_scene_judge, load_space, mnist, pretrained, weights_path
 from minidiff.run.captions import COLOURS, DIGITS, caption_of, read, unseen
 from minidiff.run.class_captions import photo_captions
@@ -149,7 +151,7 @@ digits = mnist("test", budget(quick="embedded", full="auto"), quiet=True)
 some = held_out(budget(quick=200, full=2000), "text", digits=digits)
 x = pictures(some)
 seen = digits_seen(judge, x)
-right = np.array([agrees(found, s.said)["all"] for found, s in zip(seen, some)])
+right = np.array([agrees(found, s.said)["all"] for found, s in zip(seen, some, strict=True)])
 plots.images(x[:10], columns=5, scale=1.7, labels=[textwrap.fill(s.caption, 22) for s in some[:10]])
 plt.show()
 print(f"real scenes in which the judge reads all that the caption says: {right.mean():.1%} of {len(some)}")
@@ -167,10 +169,10 @@ W, ASKED = 4.0, ("a red seven above a blue two", "three green fours in a row", "
     "two blue nines in a column", "a five in red", "a green three under a yellow six", "a row of two white fives",
     "a purple eight", "a blue six to the right of a red nine", "one yellow one over one white seven", "two red zeros in a row")
 made = painted(denoiser, space, captions(ASKED), (32, 32), W)
-found = [agrees(seen, read(c)) for seen, c in zip(digits_seen(judge, made), ASKED)]
-plots.images(made, columns=6, scale=1.9, labels=[textwrap.fill(("right: " if f["all"] else "WRONG: ") + c, 22) for f, c in zip(found, ASKED)])
+found = [agrees(seen, read(c)) for seen, c in zip(digits_seen(judge, made), ASKED, strict=True)]
+plots.images(made, columns=6, scale=1.9, labels=[textwrap.fill(("right: " if f["all"] else "WRONG: ") + c, 22) for f, c in zip(found, ASKED, strict=True)])
 plt.show()
-for c, s in zip(ASKED, digits_seen(judge, made)):
+for c, s in zip(ASKED, digits_seen(judge, made), strict=True):
     print(f"{c:40s} the judge sees: {said(s)}")
 assert sum(f["colour"] for f in found) >= 6
 
@@ -203,19 +205,18 @@ def looked(x_t, t, caption):
         if args[0].shape[-1] == 8:
             seen.append(layer.weights(*args).mean(1)[0])  # over heads
     hooks = [m.register_forward_hook(spy) for m in denoiser.network.modules() if isinstance(m, CrossAttention)]
-    denoiser(x_t, t, captions([caption]))
-    _ = [h.remove() for h in hooks]
+    _ = denoiser(x_t, t, captions([caption])), [h.remove() for h in hooks]
     return torch.stack(seen).mean(0)  # (8, 8, tokens)
 scene = next(s for s in some if s.said.form == "above" and s.caption.count(" ") == 6 and s.caption.split()[0] == "a" and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2)
 words, z_0 = ["start", *scene.caption.split()], space.encode(pictures([scene]))
 signal, sigma = denoiser.schedule.scales(500)
 a = looked(signal * z_0 + sigma * torch.randn(z_0.shape, generator=torch.Generator().manual_seed(1)), 500, scene.caption)
 fig, axes = plots.panel(len(words) + 1, width=1.25, height=1.5)
-axes[0].imshow(scene.picture), axes[0].set_title("the scene", fontsize=8)
-for ax, word, share in zip(axes[1:], words, a.movedim(-1, 0)):
+axes[0].imshow(scene.picture)
+for ax, word, share in zip(axes[1:], words, a.movedim(-1, 0), strict=True):
     ax.imshow(scene.picture, alpha=0.35), ax.imshow(share, extent=(-0.5, 31.5, 31.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=a[..., 1:].max())
     ax.set_title(f"{word}\n{share.mean():.2f}", fontsize=8)
-_ = [ax.axis("off") for ax in axes]
+_ = [ax.axis("off") for ax in axes], plt.show()
 
 # %% [markdown]
 # A map is a picture; here is a number. Over many pairs: do places inside a digit's box look more at *its* words (colour and digit) than places in the other box do? **Before you run:** 1 would say they do not distinguish.
@@ -245,11 +246,10 @@ for name, logs in ratio.items():
 # **Before you run:** at which $t$ is each lie dearest? What must the third be to a network that takes a sentence for a set of words?
 
 # %% tags=["nbval-ignore-output"]
-def other(n, k):
-    return (n + 1 + int(rng.integers(k - 1))) % k
 def lies(s):
     (d1, c1), (d2, c2) = s.what
-    return {"another digit": replace(s, what=((other(d1, 10), c1), (d2, c2))), "another colour": replace(s, what=((d1, other(c1, 6)), (d2, c2))),
+    d, c = (d1 + 1 + int(rng.integers(9))) % 10, (c1 + 1 + int(rng.integers(5))) % 6
+    return {"another digit": replace(s, what=((d, c1), (d2, c2))), "another colour": replace(s, what=((d1, c), (d2, c2))),
             "digits exchanged": replace(s, what=((d2, c1), (d1, c2))), "relation reversed": replace(s, what=s.what[::-1])}
 pairs = [s for s in held_out(budget(quick=300, full=4000), "text", seed=1, digits=digits) if s.said.form in ("above", "left of") and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2]
 z_0, levels = space.encode(pictures(pairs)), (50, 150, 300, 450, 600, 750, 900, 990)
@@ -281,10 +281,10 @@ assert max(cost["another digit"]) > 0 and max(cost["another colour"]) > 0
 new = ("a two in red", "a green five", "one blue eight", "a one in yellow", "a purple four", "a white seven")
 assert all(unseen(read(c)) for c in new)
 drawn = painted(denoiser, space, captions([c for c in new for _ in range(8)]), (32, 32), W, seed=3)
-hits = np.array([agrees(seen, read(c))["all"] for seen, c in zip(digits_seen(judge, drawn), [c for c in new for _ in range(8)])]).reshape(6, 8)
+hits = np.array([agrees(seen, read(c))["all"] for seen, c in zip(digits_seen(judge, drawn), [c for c in new for _ in range(8)], strict=True)]).reshape(6, 8)
 plots.images(drawn.unflatten(0, (6, 8))[:, :2].flatten(0, 1), columns=12, scale=0.95, labels=[textwrap.fill(c, 10) if i == 0 else "" for c in new for i in range(2)])
 plt.show()
-for c, h in zip(new, hits):
+for c, h in zip(new, hits, strict=True):
     print(f"{c:16s} all right in {h.sum()} of {len(h)}")
 print(card("scenes-text", "digit", "colour", "things", "all", section="captions"))
 

@@ -18,15 +18,18 @@ from minidiff.notebook import budget, check, plots, setup
 
 rng = setup(seed=15)
 import copy
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
 from minidiff import Schedule, Windowed
-from minidiff.learn import Condition, read_metadata
+from minidiff.learn import Condition, NetworkDenoiser, read_metadata
 from minidiff.notebook.card import card, measured
 from minidiff.notebook.scene_widgets import map_painter, painted, said
+
+# %%
 from minidiff.run import cifar10, load_scene_judge, load_space, mnist, pretrained, scale, weights_path
 from minidiff.run.canvases import ground_drift
 from minidiff.run.photo_evaluation import canvas_layout
@@ -59,7 +62,7 @@ plots.images(torch.cat(sheet), columns=8, scale=1.3, title="the boxes of the map
 plt.show()
 
 # %%
-for w, x in zip((1.0, W), both):
+for w, x in zip((1.0, W), both, strict=True):
     a = agreement(judge, x, crowd[:8])
     print(f"w = {w:g}: of these eight, digits right {a['digits']['value']:.0%}, colours {a['colours']['value']:.0%}")
 print(card("scenes-map", "pixels", "boxes", "digits", "colours", section="maps"))
@@ -70,43 +73,50 @@ print(card("scenes-map", "pixels", "boxes", "digits", "colours", section="maps")
 #
 # ## 2. Joined, or looked at?
 #
-# The same map can be handed over as 64 tokens, one for each place, for cross-attention to look at. Everything else is the same: network, data, latent space. A step with attention takes longer, so it was given fewer of them: the two trainings were meant to take the same seconds. **Before you run:** which is better at equal seconds, and what must the second learn that the first is given?
+# The same map can be handed over as 64 tokens, one for each place, for cross-attention to look at. Everything else is the same: network, data, latent space. A step with attention takes 1.6 times as long (0.352 s against 0.220 s, medians of 40 steps made in turns on one thread), so it was given fewer of them: 5,000 against 8,000, the same seconds to within one per cent. **Before you run:** which is better at equal seconds, and what must the second learn that the first is given?
 
 # %%
 for name in ("scenes-map", "scenes-map-attention"):
     m = read_metadata(weights_path(name))
-    print(f"{name:22s} {m['steps']:,} steps, {m['seconds']:,.0f} s on one thread of a CPU")
+    print(f"{name:22s} {m['steps']:,} steps of {m['recipe']['train']['batch']} scenes")
 print(card("scenes-map-attention", "pixels", "boxes", "digits", "colours", section="maps"))
 joined, looked = (read_metadata(weights_path(n))["results"]["maps"] for n in ("scenes-map", "scenes-map-attention"))
 best = [max(m["digits"]["value"] for m in found.values()) for found in (joined, looked)]
 print(f"digits right at the best scale: joined {best[0]:.1%}, looked at {best[1]:.1%}")
-assert best[0] != best[1]
+assert best[0] > 2 * best[1]
 
 # %% [markdown]
-# TODO2
+# **See.** Joined, nine digits of ten are right; looked at, one of four, though the colours are right in both, always. Cross-attention could do all that joining does. But it must first find it out: each of the 64 tokens says what lies at one place, and to find its own a place must know where it is and ask for the token that says the same. A joined map need not be found: it lies where it is used. The colour can be had with little of that (every token nearby has it, and the latent shows it early), the digit cannot.
+#
+# One reservation. This network was given no places beside its input, as the one of notebook 14 was after it had failed without; the learned places of its tokens began small, too. With both it would find its tokens sooner, and one of four need not be its last word. The comparison says what each costs *if nothing is done about places*; joining needs nothing to be done.
+#
+# So the rule of thumb: *what has a place is joined, what has none is looked at*. A map, a coarse picture, a mask are joined; a sentence, whose words belong to no place, is looked at. And a joined map scales with the canvas by itself, while 64 learned places are 64.
 #
 # ## 3. Why it can be larger
 #
 # The network of `scenes-map` has no attention. A convolution does the same everywhere; so if the canvas is moved, what it answers is moved, up to the stride of its two resolutions ($2$ places) and up to the border, where zeros are padded. **Before you run:** roll a canvas of $8\times40$ latents by eight places. How near to the border (and to the line where the roll wraps around) will the answers still differ? And will a change at the far right end be felt at the far left?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 labels, tint = written("27.11.26", (32, 160), "yellow")
 y = maps(labels[None], tint[None])
 z = torch.randn((1, 8, 8, 40), generator=torch.Generator().manual_seed(1))
-bare = copy.deepcopy(denoiser.network)
-for part in list(bare.modules()):
-    for name, child in part.named_children():
-        if isinstance(child, torch.nn.GroupNorm):
-            setattr(part, name, torch.nn.Identity())
+def with_norms(network, other):
+    changed = copy.deepcopy(network)
+    for part in list(changed.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, torch.nn.GroupNorm):
+                setattr(part, name, other(child))
+    return changed
+
+# %%
+bare = with_norms(denoiser.network, lambda norm: torch.nn.Identity())
 other = z.clone()
 other[..., 32:] = 3 * torch.randn(other[..., 32:].shape, generator=torch.Generator().manual_seed(2))
 lines = {}
 for name, network in (("as trained", denoiser.network), ("norms removed", bare)):
-    def answer(z, image):
-        with torch.no_grad():
-            return network(z, torch.tensor([500]), image=image)
-    base, moved = answer(z, y.image), answer(z.roll(8, -1), y.image.roll(8, -1)).roll(-8, -1)
-    for what, changed in (("rolled by 8, answer rolled back", moved), ("places 32 to 39 changed", answer(other, y.image))):
+    with torch.no_grad():
+        base, moved, far = (network(a, torch.tensor([500]), image=b) for a, b in ((z, y.image), (z.roll(8, -1), y.image.roll(8, -1)), (other, y.image)))
+    for what, changed in (("rolled by 8, answer rolled back", moved.roll(-8, -1)), ("places 32 to 39 changed", far)):
         lines[f"{what}, {name}"] = ((changed - base).abs().amax((0, 1, 2)) / base.std()).numpy()
 
 # %%
@@ -164,43 +174,70 @@ big = held_out(1, "crowd", seed=5, size=(64, 128), digits=digits)
 cond, methods = map_of(big), {"one pass": denoiser, "windows, stride 16": Windowed(denoiser, 8, 4)}
 canvases = {name: painted(d, space, cond, (64, 128), W) for name, d in methods.items()}
 fig, axes = plots.panel(3, width=4.4, height=2.5)
-for ax, (name, x) in zip(axes, (("real", pictures(big)), *canvases.items())):
+for ax, (name, x) in zip(axes, (("real", pictures(big)), *canvases.items()), strict=True):
     ax.imshow((x[0].permute(1, 2, 0) + 1) / 2), ax.axis("off")
     ax.set_title(f"{name}: digits {agreement(judge, x, big)['digits']['value']:.0%}")
 plt.show()
 
 # %% [markdown]
-# TODO5
+# **See.** They do not get worse. What rises with the area, for drawn and for real canvases alike, is the judge's reading: in a large canvas fewer digits are cut by the border. Beside the real ones, one pass stays where it was, whatever the size: TODO points of pixels behind, nine digits of ten right. Nothing in the map needs to be known further away than the network sees, so nothing is lost. This is the landscape of the paper in miniature, and it holds for the same reason: what is told, is told *locally*.
+#
+# Windows are a little worse, two to four times as dear, and need about the memory of one window. Their reason to exist is another network: one with attention, or a canvas that does not fit into memory.
 #
 # ## 6. What is decided once
 #
-# Every real scene has *one* ground: a colour, and plain, striped or bumpy. The map does not say which. In a window of the training size the network makes it up, once. On a canvas four times as long, who tells the right end what the left end has decided? **Before you run:** look at the mean colour of the ground along a strip of $32\times256$ with digits only in the middle. A straight line, a slope, steps?
+# Every real scene has *one* ground: a colour, and plain, striped or bumpy. The map does not say which. In a window of the training size the network makes it up, once. On a canvas eight times as long, who tells the right end what the left end has decided? **Before you run:** look at the level of the ground along a strip of $32\times256$ with digits only in the middle, in one pass and by windows: a straight line, a slope, steps?
+#
+# And if one pass should do better, *why*? Section 3 has a suspect: the norms, which take their mean and variance over the whole canvas. So a third network paints too, the same weights with every GroupNorm replaced by one whose statistics are those of the surroundings, about as large as a training window.
+
+# %%
+class LocalNorm(torch.nn.Module):
+    """GroupNorm with mean and variance over the places around each, a square of the canvas's height, instead of over all."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        H, g = x.shape[2], x.unflatten(1, (self.norm.num_groups, -1))
+        mean, square = (F.avg_pool2d(p.mean(2), (H, H + 1), 1, (0, H // 2), count_include_pad=False)[:, :, None] for p in (g, g**2))
+        y = (g - mean) / (square - mean**2 + self.norm.eps).sqrt()
+        return y.flatten(1, 2) * self.norm.weight[:, None, None] + self.norm.bias[:, None, None]
+
+near = NetworkDenoiser(with_norms(denoiser.network, LocalNorm), denoiser.schedule, "v")
 
 # %% tags=["nbval-ignore-output"]
 labels, tint = (np.zeros((32, 256), np.uint8) for _ in range(2))
-a, b = written("2026", (32, 64), "white")
-labels[:, 96:160], tint[:, 96:160] = a, b
+labels[:, 96:160], tint[:, 96:160] = written("2026", (32, 64), "white")
 strip = maps(labels[None], tint[None])
-ways = {"one pass": denoiser, "windows, stride 24": Windowed(denoiser, 8, 6), "windows, stride 16": Windowed(denoiser, 8, 4), "windows, stride 8": Windowed(denoiser, 8, 2)}
-drawn = {name: painted(d, space, strip, (32, 256), 1.0) for name, d in ways.items()}
+ways = {"one pass": denoiser, "windows, stride 24": Windowed(denoiser, 8, 6), "windows, stride 16": Windowed(denoiser, 8, 4), "one pass, norms local": near}
+strips = {name: painted(d, space, strip, (32, 256), 1.0) for name, d in ways.items()}
 fig, axes = plots.panel(1, 4, width=9, height=1.3)
-for ax, (name, x) in zip(axes, drawn.items()):
+for ax, (name, x) in zip(axes, strips.items(), strict=True):
     ax.imshow((x[0].permute(1, 2, 0) + 1) / 2), ax.axis("off"), ax.set_title(name, fontsize=9)
 plt.show()
 fig, ax = plots.panel(width=7)
 free = np.where(np.abs(np.arange(8, 256, 16) - 128) < 32, np.nan, 1)  # no digits there
-ground = {name: x[0].mean((0, 1)).unfold(-1, 16, 16).mean(-1).numpy() * free for name, x in drawn.items()}
-plots.curves(ax, np.arange(8, 256, 16), ground, "column", "mean level, 16 columns together", "the first strip")
+level = {name: x[0].mean((0, 1)).unfold(-1, 16, 16).mean(-1).numpy() * free for name, x in strips.items()}
+plots.curves(ax, np.arange(8, 256, 16), level, "column", "level of the ground, 16 columns together")
 plt.show()
+drift = {name: ground_drift(x, torch.from_numpy(labels[None].astype(np.int64)))[0] for name, x in strips.items()}
 
 # %%
-print("drift of the ground: std of its mean colour over patches of 32 x 32, by area and method (levels run from -1 to 1)")
+for name, value in drift.items():
+    print(f"{name:22s} std of the ground's mean colour over patches of 32 x 32: {value:.2f}")
+assert drift["one pass"] < 0.01 < 0.02 < min(drift["windows, stride 16"], drift["one pass, norms local"])
+print("\nthe benchmark's many canvases (levels run from -1 to 1):")
 for r in table:
     if "drift" in r:
-        print(f"{r['size'][0]:4d} x {r['size'][1]:3d}  {r['method']:18}  drawn {r['drift']['drawn']['value']:.3f}   real {r['drift']['real']['value']:.3f}   seams {r['seams']['drawn']['value']:.2f} (real {r['seams']['real']['value']:.2f})   fine waves {r['waves']['fine']:.2f} of the real")
+        d, e = (r["drift"][k]["value"] for k in ("drawn", "real"))
+        seam = f"seams {r['seams']['drawn']['value']:.2f} (real {r['seams']['real']['value']:.2f})"
+        print(f"{r['size'][0]:4d} x {r['size'][1]:3d}  {r['method']:18}  drift {d:.3f} (real {e:.3f})   {seam}   fine waves {r['waves']['fine']:.2f} of the real")
 
 # %% [markdown]
-# TODO6
+# **See.** In one pass the ground is one: a straight line from end to end, as in real canvases. By windows it is not. The left of the strip has become lighter than the right, with waves here and a plain ground there; overlap turns the step into a slope and does no more. In the benchmark's canvases the drift is more than ten times that of one pass, and it is no matter of seams: *across* the lines where windows begin the picture is as smooth as elsewhere.
+#
+# And the reason that one pass succeeds is the suspect. With norms whose statistics are local, the same weights let the ground drift as windows do. GroupNorm was put in to make training easier. On a large canvas it turns out to be the one channel through which all of it agrees on a ground. Nobody designed that, and nothing warns you when it is missing: a network with LayerNorm over the channels of each place, a favourite today, has no such channel.
 #
 # ## 7. Windows, with an exact denoiser
 #
@@ -220,7 +257,7 @@ def answer_matrix(cov, t):  # x_0 = D x_t, the exact denoiser of N(0, cov)
 def sampled(stride, steps=500):
     starts = [0] if stride == 0 else Windowed(denoiser, size, stride).starts(L)
     wide, M = L if stride == 0 else size, np.eye(L)
-    for t, s in zip(times := schedule.times(steps), times[1:]):
+    for t, s in pairwise(schedule.times(steps)):
         D, count, one = np.zeros((L, L)), np.zeros((L, 1)), answer_matrix(true[:wide, :wide], t)
         for i in starts:
             D[i : i + wide, i : i + wide] += one
@@ -258,7 +295,7 @@ fig, axes = plots.panel(4, 4, width=1.7, height=1.8)
 for i in range(4):
     asked = [canvas_layout(x[i : i + 1], k) for k in (1, 2, 3)]
     row = [x[i], *[painted(photos, view, Condition(image=c), (32 * k, 32 * k), 2.0, seed=1)[0] for k, c in enumerate(asked, 1)]]
-    for ax, p, name in zip(axes[4 * i :], row, ("the picture whose colours", "32 x 32", "64 x 64", "96 x 96")):
+    for ax, p, name in zip(axes[4 * i : 4 * i + 4], row, ("the picture whose colours", "32 x 32", "64 x 64", "96 x 96"), strict=True):
         ax.imshow((p.permute(1, 2, 0) + 1) / 2), ax.axis("off")
         ax.set_title(name if i == 0 else "", fontsize=8)
 plt.show()
@@ -285,7 +322,7 @@ assert rows[0]["explained"]["value"] > 0.5
 sharp = painted(pretrained("scenes-superres"), load_space("scenes-superres"), coarse_of(pictures(big)), (64, 128))
 fig, axes = plots.panel(3, width=4.4, height=2.5)
 small = F.avg_pool2d(pictures(big), 4)
-for ax, (name, p) in zip(axes, (("told: 16 x 32 pixels", small), ("drawn: 64 x 128", sharp), ("the real scene", pictures(big)))):
+for ax, (name, p) in zip(axes, (("told: 16 x 32 pixels", small), ("drawn: 64 x 128", sharp), ("the real scene", pictures(big))), strict=True):
     ax.imshow((p[0].permute(1, 2, 0) + 1) / 2), ax.axis("off"), ax.set_title(name)
 plt.show()
 assert F.mse_loss(F.avg_pool2d(sharp, 4), small) < 0.02  # what was told is kept
