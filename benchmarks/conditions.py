@@ -64,7 +64,7 @@ def changes(text: NetworkDenoiser, space: Space, caption: str, x: Tensor) -> lis
 def larger() -> list[Strip]:
     """The date and a coarse scene, on canvases larger than any of training."""
     labels, tint = written("27.11.2026", (32, 160), "yellow")
-    date = painted(pretrained("scenes-map"), load_space("scenes-map"), maps(labels[None], tint[None]), (32, 160))
+    date = painted(pretrained("scenes-map"), load_space("scenes-map"), maps(labels[None], tint[None]), (32, 160), SCALE)
     scene = pictures(held_out(1, "crowd", size=(64, 128)))
     sharp = painted(pretrained("scenes-superres"), load_space("scenes-superres"), coarse_of(scene), (64, 128))
     row = [("told 16 x 32", low_resolution(scene)[0]), ("scenes-superres", sharp[0]), ("the real scene", scene[0])]

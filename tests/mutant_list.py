@@ -1,7 +1,8 @@
 """The mistakes that tests/mutants.py plants: DDPM and its bound, fast samplers, Improved DDPM, guidance, editing, likelihood, latents.
 
 Numbers are those of the course's list of typical mistakes; E1 to E13 are errors found in public teaching repositories (those that are no
-plain case of a numbered one), E14 are typical of autoencoders, E16 of the other families (VAE, flow, autoregressive, GAN).
+plain case of a numbered one), E14 are typical of autoencoders, E15 of painting by windows, E16 of the other families (VAE, flow,
+autoregressive, GAN).
 """
 
 from __future__ import annotations
@@ -122,6 +123,11 @@ MUTANTS = [
     Mutant(29, "in a check: one seed for both sides", "verify/ddpm_bound.py", "_draws(40_000, 4)", "_draws(40_000, 3)", ("ddpm 3",)),
     Mutant(29, "NaN passes", "verify/registry.py",
            "bool(self.error <= self.tolerance)", "not self.error > self.tolerance", ("ledger power",)),
+    Mutant("E15", "windows added up, not averaged", "wrappers.py", "Prediction(x_0 / times, eps / times)", "Prediction(x_0, eps)", ("latent windows",)),
+    Mutant("E15", "no window at the border", "wrappers.py", "sorted({*range(0, length - self.size, self.stride), length - self.size})",
+           "list(range(0, length - self.size + 1, self.stride))", ("latent windows",)),
+    Mutant("E15", "the mean of eps over other windows than that of x_0", "wrappers.py", "eps[part] += pred.eps", "eps[part] = pred.eps",
+           ("latent windows",)),
 ]  # fmt: skip
 
 MUTANTS += [

@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab, in a real browser: run it, move its slider, and see figure and readout change.
+"""A notebook in JupyterLab, in a real browser: run it, move its slider, type a caption, paint a map, and see what is drawn change.
 
 Asked for by MINIDIFF_LAB=1 (`make test-lab`); needs the extra `lab-test` and a Chromium. MINIDIFF_LAB_SHOT=FILE.png keeps a picture.
 """
@@ -37,7 +37,7 @@ RUN_ALL = """async () => {
     .map(c => [c.execution_count, c.outputs.filter(o => o.output_type === 'error').length]) }"""
 
 
-@pytest.fixture(params=EXPLORERS)
+@pytest.fixture
 def lab(tmp_path, request):
     """The address of the notebook in a Lab of its own: own settings, own port, no questions, stopped at the end."""
     work = tmp_path / "work"
@@ -66,7 +66,7 @@ def lab(tmp_path, request):
         process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={token}", process, tmp_path / "lab.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/{request.param}.ipynb?token={token}&reset", EXPLORERS[request.param]
+            yield f"http://127.0.0.1:{port}/lab/tree/{request.param}.ipynb?token={token}&reset"
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -86,25 +86,73 @@ def wait_for(url, process, log):
     pytest.fail(f"JupyterLab did not come up: {log.read_text()[-2000:]}")
 
 
-def test_moving_a_slider_redraws_each_figure(lab):
-    address, explorers = lab
+@pytest.fixture
+def page(lab):
+    """The notebook in a browser, every cell run."""
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as pw:
         browser = pw.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(address)
+        page.goto(lab)
         page.locator(".jp-Notebook").first.wait_for(timeout=60_000)
         done = page.evaluate(RUN_ALL)
         assert done and all(count and not errors for count, errors in done)
-        boxes = page.locator(".jp-OutputArea-output .widget-vbox:has(img.widget-image)")
-        sync_api.expect(boxes).to_have_count(explorers, timeout=30_000)
-        for i in range(explorers):
-            move_and_watch(page, boxes.nth(i), sync_api.expect)
-            if shot := os.environ.get("MINIDIFF_LAB_SHOT"):
-                page.wait_for_timeout(500)
-                name = Path(shot)
-                page.screenshot(path=name.with_stem(f"{name.stem}_{address.split('/')[-1][:2]}_{i + 1}"))
+        page.expect = sync_api.expect
+        yield page
         browser.close()
+
+
+def keep_a_picture(page, name):
+    """Where MINIDIFF_LAB_SHOT says, if it says so."""
+    if shot := os.environ.get("MINIDIFF_LAB_SHOT"):
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(shot).with_stem(f"{Path(shot).stem}_{name}"))
+
+
+@pytest.mark.parametrize("lab", EXPLORERS, indirect=True)
+def test_moving_a_slider_redraws_each_figure(page, lab):
+    number = lab.split("/")[-1][:2]
+    explorers = next(n for name, n in EXPLORERS.items() if name.startswith(number))
+    boxes = page.locator(".jp-OutputArea-output .widget-vbox:has(img.widget-image)")
+    page.expect(boxes).to_have_count(explorers, timeout=30_000)
+    for i in range(explorers):
+        move_and_watch(page, boxes.nth(i), page.expect)
+        keep_a_picture(page, f"{number}_{i + 1}")
+
+
+@pytest.mark.parametrize("lab", ["14_conditioning"], indirect=True)
+def test_a_typed_caption_is_drawn_and_what_is_none_is_said_to_be_none(page, lab):
+    box = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-text)").last
+    field, figure, text = box.locator("input[type=text]").first, box.locator("img.widget-image"), box.locator(".widget-html-content pre")
+    field.scroll_into_view_if_needed(timeout=30_000)
+    before = figure.get_attribute("src")
+    field.fill("two red zeros in a row")
+    field.press("Enter")
+    page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    page.expect(text).to_contain_text("as was said", timeout=60_000)
+    keep_a_picture(page, "caption")
+    field.fill("a zero a zero " * 8)
+    field.press("Enter")
+    page.expect(text).to_contain_text("nothing drawn", timeout=60_000)
+
+
+@pytest.mark.parametrize("lab", ["15_beyond_the_training_resolution"], indirect=True)
+def test_a_pressed_cell_and_a_typed_line_are_painted(page, lab):
+    box = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-dropdown)").last
+    figure, text = box.locator("img.widget-image"), box.locator(".widget-html-content pre")
+    figure.scroll_into_view_if_needed(timeout=30_000)
+    before = figure.get_attribute("src")
+    box.locator("button", has_text="clear").click()
+    page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    before = figure.get_attribute("src")
+    box.locator("button").nth(1 + 12 + 3).click()  # the second row of cells, the fourth from the left
+    page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    page.expect(text).to_contain_text("red", timeout=60_000)
+    keep_a_picture(page, "map")
+    box.locator("input[type=text]").fill("31.12.99")
+    box.locator("input[type=text]").press("Enter")
+    page.expect(text).to_contain_text("the judge sees", timeout=60_000)
+    keep_a_picture(page, "line")
 
 
 def move_and_watch(page, box, expect):

@@ -11,7 +11,7 @@ from minidiff.run.captions import COLOURS
 from minidiff.run.digits import mnist
 from minidiff.run.recipes import RECIPES
 from minidiff.run.scene_batches import scene_batches, true_maps, worn
-from minidiff.run.scene_conditions import VOCABULARY, captions, coarse_of, map_of, pictures
+from minidiff.run.scene_conditions import VOCABULARY, captions, coarse_of, map_of, pictures, places
 from minidiff.run.scenes import RGB, Scenes
 
 DIGITS = mnist("train", "embedded", quiet=True)
@@ -103,6 +103,14 @@ def colours_seen(picture):
     return set(torch.nonzero((distance < 0.2).sum((1, 2)) >= 5)[:, 0].tolist())
 
 
+def test_places_are_rows_and_columns_from_the_upper_left_corner():
+    told = places(2, 5)
+    assert told.shape == (2, 2, 5, 5) and told[:, :, 0, 0].eq(-1).all() and told[:, :, 4, 4].eq(1).all() and torch.equal(told[0], told[1])
+    for y in range(5):
+        for x in range(5):
+            assert torch.allclose(told[0, :, y, x], torch.tensor([y / 2 - 1, x / 2 - 1]))
+
+
 @pytest.mark.parametrize("name", ["scenes-text", "scenes-map", "scenes-map-attention", "scenes-superres"])
 def test_the_others_get_latents_and_what_is_said_of_the_very_pictures(name):
     z, cond = batch_of(name, drop=0.0)
@@ -113,6 +121,7 @@ def test_the_others_get_latents_and_what_is_said_of_the_very_pictures(name):
         assert torch.allclose(cond.image, coarse_of(x).image, atol=1e-5)
     elif name == "scenes-text":
         assert cond.tokens.shape == captions([""]).tokens.expand(6, -1).shape and (cond.tokens > 0).any(1).all()
+        assert torch.equal(cond.image, captions(["a red one"] * 6).image)  # training and sampling tell the same places
         assert all(colours_said(ids) <= colours_seen(picture) for ids, picture in zip(cond.tokens, x, strict=True))
         assert not all(colours_said(ids) <= colours_seen(picture) for ids, picture in zip(cond.tokens.roll(1, 0), x, strict=True))
     else:

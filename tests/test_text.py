@@ -16,6 +16,11 @@ from minidiff.run.scenes import some_description
 from minidiff.schedule import Schedule
 
 
+def words(texts):
+    """Captions alone, without the places that networks of scenes are told beside them."""
+    return Condition(tokens=captions(texts).tokens)
+
+
 @pytest.fixture
 def told():
     """A denoiser that reads captions; its zero-initialised layers are moved, so that what it is told matters."""
@@ -67,7 +72,7 @@ def test_padding_never_changes_what_the_network_answers(told):
 
 def test_what_stands_behind_the_padding_is_never_looked_at(told):
     """The embedding of PAD itself may be anything."""
-    x, ids = torch.randn(1, 3, 32, 32), captions(["a white one"])
+    x, ids = torch.randn(1, 3, 32, 32), words(["a white one"])
     with torch.no_grad():
         before = told(x, 40, ids).x_0
         told.network.tau.word.weight[PAD] += torch.randn(32)
@@ -79,7 +84,7 @@ def test_what_stands_behind_the_padding_is_never_looked_at(told):
 def test_the_order_of_words_matters(told):
     x = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
-        one, other = (told(x, 40, captions([c])).x_0 for c in ("a red seven above a blue two", "a blue two above a red seven"))
+        one, other = (told(x, 40, words([c])).x_0 for c in ("a red seven above a blue two", "a blue two above a red seven"))
     assert (one - other).abs().max() > 1e-3
 
 
@@ -98,7 +103,7 @@ def test_a_fresh_encoder_hears_where_a_word_stands_and_what_stands_beside_it():
 
 def test_tau_theta_learns_with_the_denoiser(told):
     x, noise = torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)
-    simple_loss(told, x, 50, noise, captions(["a red seven", "a blue two", "", "three green sixes in a row"])).mean().backward()
+    simple_loss(told, x, 50, noise, words(["a red seven", "a blue two", "", "three green sixes in a row"])).mean().backward()
     for name, parameter in told.network.tau.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
     used = told.network.tau.word.weight.grad.abs().sum(1) > 0
@@ -108,9 +113,10 @@ def test_tau_theta_learns_with_the_denoiser(told):
 def test_the_empty_caption_is_the_empty_condition(told):
     empty, null = captions(["", ""]), captions(["a red seven", "a blue two"]).null()
     assert torch.equal(empty.tokens, null.tokens) and null.tokens.dtype == torch.int64
+    assert torch.equal(empty.image, null.image) and captions(["a red seven"]).image.any()
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        assert torch.isfinite(told(x, 40, null).x_0).all()
+        assert torch.isfinite(told(x, 40, Condition(tokens=null.tokens)).x_0).all()
     dropped = captions(["a red seven", "a blue two"]).drop(torch.tensor([True, False]))
     assert dropped.tokens[0].eq(PAD).all() and dropped.tokens[1].ne(PAD).any()
 

@@ -38,7 +38,9 @@ from minidiff.run.recipes import Recipe, checked, from_dict
 from minidiff.run.store import data_dir
 
 TIMES: dict[str, Callable[[int], TimeSampler]] = {
-    "uniform": UniformTimes, "aware": lambda T: LossAwareTimes(T, uniform=0.1), "logit-normal": LogitNormalTimes,
+    "uniform": UniformTimes, "aware": lambda T: LossAwareTimes(T, uniform=0.1),
+    # more towards noise than the plain law: what lies where is decided above t / T = 0.8, which that would look at in 8 % of the draws
+    "logit-normal": lambda T: LogitNormalTimes(T, mean=0.4, std=1.2),
 }  # fmt: skip
 
 

@@ -127,10 +127,10 @@ def _scenes(name: str, told: str, attend: bool, steps: int, **train: Any) -> Rec
     return Recipe(name, "scenes", "v", told, "scenes-autoencoder", network, Noise("cosine"), Train(steps=steps, **(small | train)))
 
 
-def _photographs(name: str, told: str) -> Recipe:
+def _photographs(name: str, told: str, steps: int) -> Recipe:
     """Latents of f = 4, told more than a label; the network is narrower than that of `cifar-latent-f4`, which was trained for longer."""
     network = Network("unet", 4, (48, 96, 96), attention=(False, True, True), patch=1)
-    return Recipe(name, "cifar10", "v", told, "cifar-autoencoder-f4", network, Noise("cosine"), Train(steps=6000, drop=0.1))
+    return Recipe(name, "cifar10", "v", told, "cifar-autoencoder-f4", network, Noise("cosine"), Train(steps=steps, drop=0.1))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -187,8 +187,8 @@ RECIPES: dict[str, Recipe] = {
         _diffusion("cifar-latent-f2", 4, 2),
         _diffusion("cifar-latent-f4", 4, 4),
         _diffusion("cifar-latent-f8", 4, 8),
-        _photographs("cifar-text", "class caption"),
-        _photographs("cifar-layout", "layout"),
+        _photographs("cifar-text", "class caption", 3000),
+        _photographs("cifar-layout", "layout", 6000),
     ]
 }
 

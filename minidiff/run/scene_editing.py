@@ -138,4 +138,4 @@ def _chunks(n: int) -> Sequence[Tensor]:
 
 
 def _part(cond: Condition, i: Tensor) -> Condition:
-    return Condition(tokens=None if cond.tokens is None else cond.tokens[i])
+    return Condition(*[None if part is None else part[i] for part in (cond.vector, cond.tokens, cond.image)])

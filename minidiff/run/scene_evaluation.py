@@ -32,6 +32,7 @@ from minidiff.run.scene_conditions import SIDE, captions, coarse_of, map_of, pic
 from minidiff.run.scene_editing import judge_edits, judge_filling
 from minidiff.run.scenes import Scene, Scenes
 from minidiff.run.space import Space, space_of
+from minidiff.run.store import Pictures
 from minidiff.wrappers import Clipped, Guided
 
 CHUNK = 50  # scenes of the training size sampled at once
@@ -41,9 +42,11 @@ SECTIONS = ("captions", "image-to-image", "inpainting", "maps", "superres")
 KINDS: dict[str, Kept] = {"seen": lambda said: not unseen(said), "unseen": unseen}
 
 
-def held_out(n: int, kind: str, seed: int = 0, size: tuple[int, int] = (SIDE, SIDE), allowed: Kept = KINDS["seen"]) -> list[Scene]:
-    """n scenes of test digits, of a seed that no training has used."""
-    made = Scenes(mnist("test"), 1_000_000 + seed, size, kind, allowed)
+def held_out(
+    n: int, kind: str, seed: int = 0, size: tuple[int, int] = (SIDE, SIDE), allowed: Kept = KINDS["seen"], digits: Pictures | None = None
+) -> list[Scene]:
+    """n scenes of test digits, of a seed that no training has used. digits: whose handwriting, by default MNIST's test set."""
+    made = Scenes(digits or mnist("test"), 1_000_000 + seed, size, kind, allowed)
     return [made[k] for k in range(n)]
 
 

@@ -24,6 +24,7 @@ from minidiff.verify import (
     sde,
     solvers,
     vdm,
+    windows,
 )
 from minidiff.verify.registry import REGISTRY, Check, Equation, Result, at_most, check, close, equation, find, monte_carlo, run
 from minidiff.verify.report import Shown, as_json, markdown, show, summary, table
@@ -33,5 +34,5 @@ __all__ = [
     "monte_carlo", "run", "show", "summary", "table",
     "ddim", "ddim_bound", "ddim_ode", "ddpm", "ddpm_bound", "ddpm_training", "decoder", "families", "families_exact",
     "first_stage", "gaussian_data", "guidance", "improved_ddpm", "improved_training", "inpainting", "latent", "ledger", "mixture",
-    "mixture_bound", "score", "sde", "solvers", "vdm",
+    "mixture_bound", "score", "sde", "solvers", "vdm", "windows",
 ]  # fmt: skip

@@ -33,6 +33,8 @@ TAUGHT: dict[str, tuple[str, ...]] = {
     ),
     "12": ("latent 1-2", "latent 25", "latent factor", "latent KL", "latent VQ"),
     "13": ("latent 3", "latent frozen"),
+    "14": ("latent attention", "latent cross-attention"),
+    "15": ("latent windows", "latent windows law"),
 }  # fmt: skip
 
 
