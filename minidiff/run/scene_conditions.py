@@ -40,8 +40,8 @@ def _told(ids: Tensor) -> Condition:
 def places(n: int, side: int = SIDE // TILE) -> Tensor:
     """Where each place of a latent map lies, its row and its column from -1 to 1: (n, 2, side, side).
 
-    A convolution is the same everywhere; what shall be above must know where above is. Without this a network had learned after 5,000 steps
-    which digit has which colour, and of "above" and "left of" only that the two lie along that line: which came first was a coin.
+    A convolution is the same everywhere: what shall be above must know where above is. Alone it does not suffice, see the card of
+    `scenes-text`.
     """
     at = torch.linspace(-1, 1, side)
     return torch.stack(torch.meshgrid(at, at, indexing="ij")).repeat(n, 1, 1, 1)

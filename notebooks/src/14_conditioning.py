@@ -138,7 +138,7 @@ assert words["the digits swapped"] and moved["the digits swapped"] > 0.1
 # **See.** Exchanging the digits leaves the very same words, so to an encoder that only looks words up, and to attention, which sees a set, the two sentences would be one. Here "red" has heard its neighbour, and moved. How far it *should* move nobody tells it: whatever helps to guess the noise is learned.
 #
 # This did not work at once, and both failures are worth knowing, for neither can be seen in the loss curve. (1) In our first encoder no word heard its neighbours, and the vectors for places began at a fiftieth of the size of words. After 10,000 steps the network drew the right digits and the right colours; whether a seven was red and a two blue or the other way round was a coin. Exchanging them in the sentence changed the loss by 0.00002: it had learned a *set of words*.
-# (2) With neighbours, 5,000 steps sufficed for that. But of "above" it had learned that the two lie one above the other, and not which is on top: of 16 pairs with the right things 8 lay as told. The tokens knew; the *picture* did not: a convolution is the same everywhere, so a place could not ask "who belongs up here?". Since then each place is told its row and its column, two channels joined to the input. (And the law of $t$ in training was moved towards noise, for what lies where is settled early.)
+# (2) With neighbours, 5,000 steps sufficed for that. But of "above" it had learned that the two lie one above the other, and not which is on top. The numbers printed here say where it fails: "red" hardly moves when "above" becomes "below". Section 7 comes back to it.
 #
 # ## 3. Scenes, and a judge
 #
@@ -177,7 +177,7 @@ for c, s in zip(ASKED, digits_seen(judge, made), strict=True):
 assert sum(f["colour"] for f in found) >= 6
 
 # %% [markdown]
-# TODO4
+# **See.** In all twelve the right digits stand in the right colours, as many as were asked for, in a row, a column, a square. Alike ones are no harder than single ones. Two pictures are wrong all the same, and in the same way: both things are there, along the right line, and *have changed places*. With two different things, who lies above or to the left seems to be a coin. Section 7 asks why.
 #
 # ## 5. How loud?
 #
@@ -213,7 +213,7 @@ signal, sigma = denoiser.schedule.scales(500)
 a = looked(signal * z_0 + sigma * torch.randn(z_0.shape, generator=torch.Generator().manual_seed(1)), 500, scene.caption)
 fig, axes = plots.panel(len(words) + 1, width=1.25, height=1.5)
 axes[0].imshow(scene.picture)
-for ax, word, share in zip(axes[1:], words, a.movedim(-1, 0), strict=True):
+for ax, word, share in zip(axes[1:], words, a.movedim(-1, 0)[: len(words)], strict=True):
     ax.imshow(scene.picture, alpha=0.35), ax.imshow(share, extent=(-0.5, 31.5, 31.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=a[..., 1:].max())
     ax.set_title(f"{word}\n{share.mean():.2f}", fontsize=8)
 _ = [ax.axis("off") for ax in axes], plt.show()
@@ -237,7 +237,9 @@ for name, logs in ratio.items():
     print(f"a {name} word: looked at from its own box {np.exp(np.mean(logs)):.2f} times as much as from the other's; more in {np.mean(np.array(logs) > 0):.0%} of {len(logs)}")
 
 # %% [markdown]
-# TODO6
+# **See.** Each colour word lights up where its digit is, each digit word there too, but less. The ground looks at the start token, which says nothing: attention must go somewhere. In numbers, from its own box a digit word is looked at some five times, a colour word ten times as much as from the other box, in every single pair: *which belongs to which* has been understood.
+#
+# And "under" is looked at from nowhere. Do not conclude too much. A map shows where values are fetched, not whether they made a difference; and the transformer may have written "under" into its neighbours long before. To know, one must interfere.
 #
 # ## 7. What does a lie cost?
 #
@@ -265,13 +267,16 @@ fig, ax = plots.panel(width=6)
 plots.curves(ax, levels, {name: [100 * c for c in line] for name, line in cost.items()}, "t", "error of $z_0$: % more", f"{len(pairs)} pairs")
 plt.show()
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for name, line in cost.items():
-    print(f"{name:18s} dearest at t = {levels[int(np.argmax(line))]}")
-assert max(cost["another digit"]) > 0 and max(cost["another colour"]) > 0
+    print(f"{name:18s} costs at most {100 * max(line):.0f} % of the error, at t = {levels[int(np.argmax(line))]}")
+assert max(cost["digits exchanged"]) > 1.5 * max(cost["another digit"]) > 10 * max(cost["relation reversed"])
 
 # %% [markdown]
-# TODO7
+# **See.** A wrong colour is dearest, up to half as much error again, over a wide range of $t$: colour shows through the noise and fills the box. A wrong digit costs most at $t=600$, where strokes are about to be decided, and nothing at either end. Digits exchanged cost about *twice* what one wrong digit costs, as two wrong digits should: no set of words could know. And the relation reversed costs nothing, at any $t$. The network does not know who is on top.
+#
+# Why can it learn the one and not the other? For "which belongs to which" a place sees, through the noise, that something here is blue; it asks for the token that says "blue", and that token has heard its neighbour. Every half step of this helps at once. For "who is on top" *two* things are needed together: the place must ask as one that is up, and the token must answer as one that is the upper. Each without the other is useless, so the gradient of each is zero while the other is missing: a saddle.
+# At step 6,000 we gave the picture its half (two channels, the row and the column of each place, and a law of $t$ that looks more at large noise, where the layout is decided). 14,000 steps later the tokens still have not found theirs: section 2, last line. It is a known weakness of far larger models, too (Gokhale et al. 2022).
 #
 # ## 8. Things it never saw together
 #
@@ -289,7 +294,8 @@ for c, h in zip(new, hits, strict=True):
 print(card("scenes-text", "digit", "colour", "things", "all", section="captions"))
 
 # %% [markdown]
-# TODO8
+# **See.** It draws a green five though it never met one: of single things that were never together nearly all are right, in the card (scale 4, "alone") 61 of 62, as many as of those it had met. Colour and digit are separate for it. The lines "unseen" of the card are lower, for three reasons. Things are right a little less often (83 % against 87 %).
+# More of the unseen captions are pairs (three quarters, of the others less than half), and pairs are where it fails. And pairs fail by their order, as before. What looks like a failure to compose is for the most part the failure of section 7, met more often.
 #
 # ## 9. Changing and filling in, by a sentence
 #
@@ -316,7 +322,9 @@ print(card("scenes-text", "all", "ground", section="image-to-image"))
 print(card("scenes-text", "all", "without words", section="inpainting"))
 
 # %% [markdown]
-# TODO9
+# **See.** Image-to-image obeys from a strength of about 0.4 on, and the price is the ground: it moves by 0.05 of the range of levels at strength 0.4 and 0.17 at 0.8, where stripes and handwriting are gone. And here the weakness of section 7 shows its face: told "a red six above a yellow five" the sampler may make the *upper* digit the yellow five, for to the network that is as good. So no strength is best: at any of them some six of ten come out as the new caption says.
+#
+# Inpainting does better, four of five, with the same network: the half that is known says already who is on top, and the sentence needs only to say what is missing. Without words one of a hundred is right, which is chance.
 #
 # ## 10. Photographs
 #
@@ -331,7 +339,7 @@ plt.show()
 print(card("cifar-text", "label_accuracy", "frechet", section="samples"))
 
 # %% [markdown]
-# TODO10
+# **See.** Half of the pictures are read as the class that was asked for, by wordings of training and by those never met alike: the intervals lie over each other, so a wording is understood without having been met. What the sentence did *not* give is better pictures: the model of notebook 13, told a label, reached 83 %, with a larger network and more than twice the training. A sentence that says no more than a label cannot do more than a label.
 #
 # ## 11. Yours
 #
@@ -400,6 +408,7 @@ _ = check("multiplications", my_cost(8, 15, 96, 64), 2 * 64 * 96**2 + 2 * 15 * 6
 # ## What to try next
 #
 # * Make it a bag of words: in `minidiff/nn/text.py` let places begin at 0.02 and drop the convolution, then `minidiff train scenes-text`. Draw section 7 again after every thousand steps.
+# * Break the saddle: start places and roles large; or tell the tokens which thing is the upper one (a word more in the caption), let the picture learn to use it, and take the word away.
 # * A frozen $\tau_\theta$: does a random, untrained encoder do for a grammar as small as this?
 # * Attention maps at other $t$: does "above" matter before the colours do?
 # * The map as tokens instead of words: notebook 15 compares it with joining the map to the input.
@@ -408,5 +417,5 @@ _ = check("multiplications", my_cost(8, 15, 96, 64), 2 * 64 * 96**2 + 2 * 15 * 6
 #
 # * Rombach et al. 2022, *High-Resolution Image Synthesis with Latent Diffusion Models*, section 3.3. Vaswani et al. 2017, *Attention Is All You Need*, Eq. 1.
 # * Meng et al. 2022, *SDEdit*. Lugmayr et al. 2022, *RePaint*. Esser et al. 2024, section 3.1 (the law of $t$ that `scenes-text` was trained with).
-# * Hertz et al. 2022, *Prompt-to-Prompt*: attention maps as handles for editing.
+# * Gokhale et al. 2022, *Benchmarking Spatial Relationships in Text-to-Image Generation*. Hertz et al. 2022, *Prompt-to-Prompt*: attention maps as handles for editing.
 # * In the ledger: `latent attention`, `latent cross-attention`.
