@@ -30,7 +30,7 @@ def card(name: str, *keys: str, section: str = "samples") -> str:
     lines = [f"{'':{wide}}       n" + "".join(f"{key:>26}" for key in keys)]
     for way, m in sorted(found.items(), key=lambda item: natural(item[0])):
         cells = (f"{m[key]['value']:.3g} ({m[key]['interval_95'][0]:.3g} to {m[key]['interval_95'][1]:.3g})" for key in keys)
-        lines.append(f"{way:{wide}}  {m['n']:6d}" + "".join(f"{cell:>26}" for cell in cells))
+        lines.append(f"{way:{wide}}  {m['n']:6d}" + "".join(f" {cell:>25}" for cell in cells))
     for n, m in {m["n"]: m for m in found.values()}.items():
         floors = (f"{m[key]['floor']:.3g}" if "floor" in m[key] else "" for key in keys)
         lines.append(f"{real:{wide}}  {n:6d}" + "".join(f"{floor:>26}" for floor in floors))
