@@ -102,5 +102,5 @@ def test_the_benchmark_that_notebook_13_reads_is_the_one_that_is_published():
         which, did = rf"\| {row['budget']:g} \| {re.escape(row['space'])} \|", rf"\| {row['steps']:,} \|"
         line = rf"{which}.*{did}.*\| {value:.1f} \| {low:.1f} to {high:.1f} \|"
         assert re.search(line, published), line
-    with pytest.raises(ValueError, match="no benchmark named 'factor' is kept; there are latent-factor"):
+    with pytest.raises(ValueError, match="no benchmark named 'factor' is kept; there are latent-factor, resolution, resolution-photos"):
         measured("factor")
