@@ -150,7 +150,7 @@ for text, colour in (("27.11.2026", "yellow"), ("3 141 592 65", "rgbypwrgb")):
     print("the judge sees:", said(digits_seen(judge, x)[0]))
 
 # %% [markdown]
-# **See.** Twice the date that was asked for is legible at a glance, though neither a canvas of this shape nor a line of digits was ever seen. A digit is decided by what is around it, and what is around it looks like training. A wrong digit now and then, as the last of the second line may be, is the ten per cent of section 1.
+# **See.** Twice the date that was asked for is legible at a glance, though neither a canvas of this shape nor a line of digits was ever seen. A digit is decided by what is around it, and what is around it looks like training. A wrong digit now and then is the ten per cent of section 1: the last of the second line should have been a 5.
 #
 # ## 5. How far does it go?
 #
@@ -166,7 +166,7 @@ for r in table:
     print(f"{H:4d} x {L:3d} {H * L / 1024:5.0f}  {r['method']:18} {r['n']:4d} {cells} {r['cost']['seconds']:6.1f} {r['cost']['mb']:5.0f}")
 one = [r for r in table if r["method"] == "one pass"]
 fall = one[0]["drawn"]["pixels"]["value"] - next(r for r in one if r["size"] == [128, 128])["drawn"]["pixels"]["value"]
-print(f"pixels as in the map, from the training size to 16 times its area: {100 * fall:+.1f} points lost")
+print(f"pixels as in the map, from the training size to 16 times its area: {-100 * fall:+.1f} points")
 assert fall < 0.1
 
 # %%
@@ -312,7 +312,7 @@ for r in rows:
 assert rows[0]["explained"]["value"] > 0.5
 
 # %% [markdown]
-# **See.** The colours lie where they were asked for, at every size: more than 99 % of the layout's variance. What is drawn in them is another matter. At $32\times32$ there are sketches of things, an airplane, a ship; on larger canvases neither one horse nor nine, but a mosaic of the right colours, made of strokes that all have the size they had in training. The layout holds the *where* and not the *what*. A thing is decided once for a picture, like the ground of section 6, and nobody here has ever seen a horse of ninety pixels.
+# **See.** The colours lie where they were asked for, at every size: more than 99 % of the layout's variance. What is drawn in them is another matter. At $32\times32$ there are sketches of things. Enlarged, the ship survives, for a hull *is* a layout; of car, truck and horse there is neither one nor nine, but a mosaic of the right colours, made of strokes that all have the size they had in training. The layout holds the *where* and not the *what*. A thing is decided once for a picture, like the ground of section 6, and nobody here has ever seen a horse of ninety pixels.
 # The digits did not have this trouble, for their map said everything. That is the condition under which painting beyond the training size works: whatever is larger than the window must be told.
 #
 # Windows at half a window are worse than one pass again, with visible seams (1.35 to 1.47 times the steps elsewhere), and five to eight times as dear.
