@@ -144,13 +144,20 @@ def test_a_pressed_cell_and_a_typed_line_are_painted(page, lab):
     before = figure.get_attribute("src")
     box.locator("button", has_text="clear").click()
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    page.expect(box.locator("button", has_text="1")).to_have_count(0)  # every cell is blank to the eye, too
     before = figure.get_attribute("src")
     box.locator("button").nth(1 + 12 + 3).click()  # the second row of cells, the fourth from the left
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     page.expect(text).to_contain_text("red", timeout=60_000)
     keep_a_picture(page, "map")
-    box.locator("input[type=text]").fill("31.12.99")
-    box.locator("input[type=text]").press("Enter")
+    line = box.locator("input[type=text]")
+    line.fill("31.12.1999")
+    line.press("Enter")
+    page.expect(text).to_contain_text("needs a canvas", timeout=60_000)
+    before = figure.get_attribute("src")
+    line.fill("31.12")
+    line.press("Enter")
+    page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     page.expect(text).to_contain_text("the judge sees", timeout=60_000)
     keep_a_picture(page, "line")
 

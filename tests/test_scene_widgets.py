@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minidiff.nn.scene_judge import CLASSES, TINTS
-from minidiff.notebook.scene_widgets import MapPainter, caption_explorer, map_painter, put
+from minidiff.notebook.scene_widgets import BLANK, MapPainter, caption_explorer, map_painter, put
 from minidiff.prediction import Prediction
 from minidiff.run.captions import COLOURS, DIGITS
 from minidiff.run.digits import mnist
@@ -99,7 +99,7 @@ def test_pressing_typing_and_clearing():
     made = map_painter(denoiser, PIXELS, Reader(), (32, 32), "12")
     assert isinstance(made, MapPainter) and np.array_equal(made.labels, written("12", (32, 32), "red")[0])
     made.clear.click()
-    assert not made.labels.any() and all(button.description == "" for line in made.cells for button in line)
+    assert not made.labels.any() and all(button.description == BLANK for line in made.cells for button in line)
     made.digit.value, made.colour.value = 3, "blue"
     first = bytes(made.image.value)
     made.cells[1][2].click()

@@ -28,6 +28,7 @@ from minidiff.wrappers import Clipped, Guided
 
 DRAWN = 4  # pictures for each caption
 CALLS = 20
+BLANK = "\N{NO-BREAK SPACE}"  # a browser goes on showing what a button said before it was told to say nothing
 
 
 def painted(denoiser: Denoiser, space: Space, cond: Condition, size: tuple[int, int], scale: float = 1.0, seed: int = 0) -> Tensor:
@@ -150,7 +151,7 @@ class MapPainter(ipw.VBox):
         for i, line in enumerate(self.cells):
             for j, button in enumerate(line):
                 y, x = self._cell * i + self._cell // 2, self._cell * j + self._cell // 2
-                button.description = str(labels[y, x] - 1) if labels[y, x] else ""
+                button.description = str(labels[y, x] - 1) if labels[y, x] else BLANK
                 button.style.button_color = "rgb({:.0f},{:.0f},{:.0f})".format(*RGB[tint[y, x] - 1]) if tint[y, x] else "#444444"
         figure, text = self._draw(labels, tint)
         self.image.value, self.readout.value = png(figure), f"<pre>{text}</pre>"
