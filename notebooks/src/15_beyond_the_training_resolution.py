@@ -358,7 +358,7 @@ _ = check("windows", my_windows(16, 32, 8, 3), count[0] * count[1], mistakes={
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `return -(-(H - n) // s + -1) * ...` is easy to get wrong; along one side there are $\lceil(H-n)/s\rceil+1$: `return (-(-(H - n) // s) + 1) * (-(-(L - n) // s) + 1)`.
+# Along one side there are $\lceil(H-n)/s\rceil+1$ of them: `return (-(-(H - n) // s) + 1) * (-(-(L - n) // s) + 1)`.
 # </details>
 #
 # ### Exercise 2: seams
