@@ -102,6 +102,12 @@ def page(lab):
         browser.close()
 
 
+def enter(field, text):
+    """What a hand does: the text, and the return key."""
+    field.fill(text)
+    field.press("Enter")
+
+
 def keep_a_picture(page, name):
     """Where MINIDIFF_LAB_SHOT says, if it says so."""
     if shot := os.environ.get("MINIDIFF_LAB_SHOT"):
@@ -126,13 +132,11 @@ def test_a_typed_caption_is_drawn_and_what_is_none_is_said_to_be_none(page, lab)
     field, figure, text = box.locator("input[type=text]").first, box.locator("img.widget-image"), box.locator(".widget-html-content pre")
     field.scroll_into_view_if_needed(timeout=30_000)
     before = figure.get_attribute("src")
-    field.fill("two red zeros in a row")
-    field.press("Enter")
+    enter(field, "two red zeros in a row")
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     page.expect(text).to_contain_text("as was said", timeout=60_000)
     keep_a_picture(page, "caption")
-    field.fill("a zero a zero " * 8)
-    field.press("Enter")
+    enter(field, "a zero a zero " * 8)
     page.expect(text).to_contain_text("nothing drawn", timeout=60_000)
 
 
@@ -151,12 +155,10 @@ def test_a_pressed_cell_and_a_typed_line_are_painted(page, lab):
     page.expect(text).to_contain_text("red", timeout=60_000)
     keep_a_picture(page, "map")
     line = box.locator("input[type=text]")
-    line.fill("31.12.1999")
-    line.press("Enter")
+    enter(line, "31.12.1999")
     page.expect(text).to_contain_text("needs a canvas", timeout=60_000)
     before = figure.get_attribute("src")
-    line.fill("31.12")
-    line.press("Enter")
+    enter(line, "31.12")
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     page.expect(text).to_contain_text("the judge sees", timeout=60_000)
     keep_a_picture(page, "line")

@@ -159,6 +159,13 @@ m = read_metadata(weights_path("scenes-judge"))["results"]["ceiling"]["all"]
 print(f"its card: {m['value']:.1%} ({m['interval_95'][0]:.1%} to {m['interval_95'][1]:.1%}) of {m['n']:,}")
 assert right.mean() > 0.95
 
+# %%
+def two_things(s):
+    """Whether a scene holds two digits in a relation, of different kinds and of different colours."""
+    return s.said.form in ("above", "left of") and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2
+
+print(f"two things that differ in digit and in colour: {sum(map(two_things, some))} of {len(some)} scenes")
+
 # %% [markdown]
 # ## 4. Told
 #
@@ -174,14 +181,14 @@ plots.images(made, columns=6, scale=1.9, labels=[textwrap.fill(("right: " if f["
 plt.show()
 for c, s in zip(ASKED, digits_seen(judge, made), strict=True):
     print(f"{c:40s} the judge sees: {said(s)}")
-assert sum(f["colour"] for f in found) >= 6
+assert sum(f["things"] for f in found) >= 10
 
 # %% [markdown]
 # **See.** In all twelve the right digits stand in the right colours, as many as were asked for, in a row, a column, a square. Alike ones are no harder than single ones. Two pictures are wrong all the same, and in the same way: both things are there, along the right line, and *have changed places*. With two different things, who lies above or to the left seems to be a coin. Section 7 asks why.
 #
 # ## 5. How loud?
 #
-# Guidance multiplies what the sentence changes: $\epsilon_\varnothing+w(\epsilon_y-\epsilon_\varnothing)$, with the empty caption for $\varnothing$. The card has, for 1,000 captions that were never trained on, the share in which the judge reads: the right digits; the right colours; each digit in *its* colour ("things"); and all of it, with the relation. **Before you run:** which of them needs guidance most?
+# Guidance multiplies what the sentence changes: $\epsilon_\varnothing+w(\epsilon_y-\epsilon_\varnothing)$, with the empty caption for $\varnothing$. The card has, for 200 or 500 captions of scenes that were never trained on, the share in which the judge reads: the right digits; the right colours; each digit in *its* colour ("things"); and all of it, with the relation. **Before you run:** which of them needs guidance most?
 
 # %%
 print(card("scenes-text", "digit", "colour", "things", "relation", "all", section="captions"))
@@ -189,7 +196,7 @@ best = read_metadata(weights_path("scenes-text"))["results"]["captions"]
 shares = {k: v["all"]["value"] for k, v in best.items() if k.endswith(", seen")}
 forms = best[max(shares, key=shares.get)]["by_form"]
 print("all right, by form of sentence:", ", ".join(f"{name} {a / b:.0%} of {b}" for name, (a, b) in forms.items()))
-assert max(shares.values()) > min(shares.values())
+assert all(m["things"]["value"] > 0.95 * m["digit"]["value"] for m in best.values())  # the right digits, in their own colours
 
 # %% [markdown]
 # **See.** Digits: 54 % right without guidance, 84 % at $w=2$, 88 % at $w=4$, and no more at 8. Colours hardly need it, they are plain from the beginning. "things" is as high as "digit" all the way: a digit that is there is there in its colour. The relation is another matter. It even falls with $w$, for what is drawn more surely is drawn more surely the wrong way round, too (the judge credits a pair of unrecognised things for lying along the right line alone).
@@ -208,7 +215,7 @@ def looked(x_t, t, caption):
     hooks = [m.register_forward_hook(spy) for m in denoiser.network.modules() if isinstance(m, CrossAttention)]
     _ = denoiser(x_t, t, captions([caption])), [h.remove() for h in hooks]
     return torch.stack(seen).mean(0)  # (8, 8, tokens)
-scene = next(s for s in some if s.said.form == "above" and s.caption.count(" ") == 6 and s.caption.split()[0] == "a" and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2)
+scene = next(s for s in some if two_things(s) and s.said.form == "above" and s.caption.count(" ") == 6 and s.caption.split()[0] == "a")
 words, z_0 = ["start", *scene.caption.split()], space.encode(pictures([scene]))
 signal, sigma = denoiser.schedule.scales(500)
 a = looked(signal * z_0 + sigma * torch.randn(z_0.shape, generator=torch.Generator().manual_seed(1)), 500, scene.caption)
@@ -223,7 +230,7 @@ _ = [ax.axis("off") for ax in axes], plt.show()
 # A map is a picture; here is a number. Over many pairs: do places inside a digit's box look more at *its* words (colour and digit) than places in the other box do? **Before you run:** 1 would say they do not distinguish.
 
 # %%
-pairs = [s for s in some if s.said.form in ("above", "left of") and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2][: budget(quick=30, full=300)]
+pairs = [s for s in some if two_things(s)][: budget(quick=30, full=300)]
 ratio = {"digit": [], "colour": []}
 for s in pairs:
     z_0, tokens = space.encode(pictures([s])), s.caption.split()
@@ -254,7 +261,7 @@ def lies(s):
     d, c = (d1 + 1 + int(rng.integers(9))) % 10, (c1 + 1 + int(rng.integers(5))) % 6
     return {"another digit": replace(s, what=((d, c1), (d2, c2))), "another colour": replace(s, what=((d1, c), (d2, c2))),
             "digits exchanged": replace(s, what=((d2, c1), (d1, c2))), "relation reversed": replace(s, what=s.what[::-1])}
-pairs = [s for s in held_out(budget(quick=300, full=4000), "text", seed=1, digits=digits) if s.said.form in ("above", "left of") and len({c for _, c in s.said.what}) == len({d for d, _ in s.said.what}) == 2]
+pairs = [s for s in held_out(budget(quick=300, full=4000), "text", seed=1, digits=digits) if two_things(s)]
 z_0, levels = space.encode(pictures(pairs)), (50, 150, 300, 450, 600, 750, 900, 990)
 texts = {"": [s.caption for s in pairs]} | {name: [caption_of(lies(s.said)[name], rng) for s in pairs] for name in lies(pairs[0].said)}
 cost = {name: [] for name in texts if name}
@@ -276,7 +283,7 @@ assert max(cost["digits exchanged"]) > 1.5 * max(cost["another digit"]) > 10 * m
 # %% [markdown]
 # **See.** A wrong colour is dearest, up to half as much error again, over a wide range of $t$: colour shows through the noise and fills the box. A wrong digit costs most at $t=600$, where strokes are about to be decided, and nothing at either end. Digits exchanged cost about *twice* what one wrong digit costs, as two wrong digits should: no set of words could know. And the relation reversed costs nothing, at any $t$. The network does not know who is on top.
 #
-# Why can it learn the one and not the other? For "which belongs to which" a place sees, through the noise, that something here is blue; it asks for the token that says "blue", and that token has heard its neighbour. Every half step of this helps at once. For "who is on top" *two* things are needed together: the place must ask as one that is up, and the token must answer as one that is the upper. Each without the other is useless, so the gradient of each is zero while the other is missing: a saddle.
+# Why can it learn the one and not the other? For "which belongs to which" a place sees, through the noise, that something here is blue; it asks for the token that says "blue", and that token has heard its neighbour. Every half step of this helps at once. For "who is on top" *two* things are needed together: the place must ask as one that is up, and the token must answer as one that is the upper. Each without the other is useless, so the gradient of each is zero while the other is missing: a saddle. (That is our reading of the curves. It fits what follows, and is not proven by it.)
 # At step 6,000 we gave the picture its half (two channels, the row and the column of each place, and a law of $t$ that looks more at large noise, where the layout is decided). 14,000 steps later the tokens still have not found theirs: section 2, last line. It is a known weakness of far larger models, too (Gokhale et al. 2022).
 #
 # ## 8. Things it never saw together
@@ -323,7 +330,7 @@ print(card("scenes-text", "all", "ground", section="image-to-image"))
 print(card("scenes-text", "all", "without words", section="inpainting"))
 
 # %% [markdown]
-# **See.** Image-to-image obeys from a strength of about 0.4 on, and the price is the ground: it moves by 0.05 of the range of levels at strength 0.4 and 0.17 at 0.8, where stripes and handwriting are gone. And here the weakness of section 7 shows its face: told "a red six above a yellow five" the sampler may make the *upper* digit the yellow five, for to the network that is as good. So no strength is best: at any of them some six of ten come out as the new caption says, guided with $w=4$; three of four with $w=8$ and little noise, which leaves no time to change places.
+# **See.** Image-to-image obeys from a strength of about 0.4 on, and the price is the ground: it moves by 0.05 at strength 0.4 and by 0.17 at 0.8 (levels run from -1 to 1), where stripes and handwriting are gone. And here the weakness of section 7 shows its face: told "a red six above a yellow five" the sampler may make the *upper* digit the yellow five, for to the network that is as good. So no strength is best: at any of them some six of ten come out as the new caption says, guided with $w=4$; three of four with $w=8$ and little noise, which leaves no time to change places.
 #
 # Inpainting does better, four of five, with the same network: the half that is known says already who is on top, and the sentence needs only to say what is missing. Without words one of a hundred is right, which is chance.
 #
