@@ -73,7 +73,7 @@ print(card("scenes-map", "pixels", "boxes", "digits", "colours", section="maps")
 #
 # ## 2. Joined, or looked at?
 #
-# The same map can be handed over as 64 tokens, one for each place, for cross-attention to look at. Everything else is the same: network, data, latent space. A step with attention takes 1.6 times as long (0.352 s against 0.220 s, medians of 40 steps made in turns on one thread), so it was given fewer of them: 5,000 against 8,000, the same seconds to within one per cent. **Before you run:** which is better at equal seconds, and what must the second learn that the first is given?
+# The same map can be handed over as 64 tokens, one for each place, for cross-attention to look at. Data, latent space and U-Net are the same, but for the self- and cross-attention that are added. A step with attention takes 1.6 times as long (0.352 s against 0.220 s, medians of 40 steps made in turns on one thread), so it was given fewer of them: 5,000 against 8,000, the same seconds to within one per cent. **Before you run:** which is better at equal seconds, and what must the second learn that the first is given?
 
 # %%
 for name in ("scenes-map", "scenes-map-attention"):
@@ -88,7 +88,7 @@ assert best[0] > 2 * best[1]
 # %% [markdown]
 # **See.** Joined, nine digits of ten are right; looked at, one of four, though the colours are right in both, always. Cross-attention could do all that joining does. But it must first find it out: each of the 64 tokens says what lies at one place, and to find its own a place must know where it is and ask for the token that says the same. A joined map need not be found: it lies where it is used. The colour can be had with little of that (every token nearby has it, and the latent shows it early), the digit cannot.
 #
-# One reservation. This network was given no places beside its input, as the one of notebook 14 was after it had failed without; the learned places of its tokens began small, too. With both it would find its tokens sooner, and one of four need not be its last word. The comparison says what each costs *if nothing is done about places*; joining needs nothing to be done.
+# One reservation. This network was given no places beside its input, as the one of notebook 14 was after it had failed without; the learned places of its tokens began small, too. With both it might find its tokens sooner, and one of four need not be its last word; we have not tried. The comparison says what each costs *if nothing is done about places*; joining needs nothing to be done.
 #
 # So the rule of thumb: *what has a place is joined, what has none is looked at*. A map, a coarse picture, a mask are joined; a sentence, whose words belong to no place, is looked at. And a joined map scales with the canvas by itself, while 64 learned places are 64.
 #
@@ -132,7 +132,7 @@ for far in (1, 8, 16, 24, 32):
 assert rolled[16] < 0.05 < rolled[0] and changed[0] < 1e-5 and trained[0] > 0.1
 
 # %% [markdown]
-# **See.** Without norms the network is what a convolutional network is said to be: a change is felt half as strongly with every further place, and 24 places away hardly at all; rolled answers agree up to what the borders, where zeros are padded, still send into the middle. But the network *as trained* has GroupNorm in every block: mean and variance of a group of channels over the *whole* map. A change at one end moves them, and with them
+# **See.** Without norms the network is what a convolutional network is said to be: a change is felt less by a factor of one and a half to two with every further place, and 24 places away hardly at all; rolled answers agree up to what the borders, where zeros are padded, still send into the middle. But the network *as trained* has GroupNorm in every block: mean and variance of a group of channels over the *whole* map. A change at one end moves them, and with them
 # the answer at every place, however far: by half a standard deviation, with no decay at all. A network without attention is not therefore local. Remember this for section 6, where it turns out to be useful.
 #
 # What changes on a large canvas, then: the borders are further away (a digit in the middle has fewer zeros around it than any in training), and the statistics are taken over more places, so they are steadier than in training. Neither looks dangerous.
