@@ -24,8 +24,9 @@ from minidiff.families.autoregressive import spread
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.train import Training, TrainStep, descend, fit
 from minidiff.likelihood import flow_log_prob
-from minidiff.nn.mlp import MLP
+from minidiff.nn.mlp import MLP, Gained
 from minidiff.nn.perceptron import Perceptron, free_parameters
+from minidiff.prediction import Denoiser
 from minidiff.process import marginal
 from minidiff.reverse import optimal_variance
 from minidiff.run.recipes import checked
@@ -33,9 +34,10 @@ from minidiff.run.worlds import World, dequantised, per_level
 from minidiff.sample import dpm_solver, last
 from minidiff.schedule import Schedule
 from minidiff.toy import quantise
+from minidiff.wrappers import Clipped
 
 NOISE = 16  # numbers that a GAN's generator is given
-CALLS = 25  # of the network, for a sample of diffusion
+CALLS = 100  # of the network, for a sample of diffusion: with 25, one point in nine of the ring lies between its modes
 GUESSES = 100  # of z, for the importance-weighted bound of a VAE
 
 
@@ -43,7 +45,10 @@ def _gan(loss: Any, penalty: float) -> Callable[[World, int], nn.Module]:
     def build(data: World, width: int) -> nn.Module:
         D = data.dims
         gamma = penalty if D < 10 else 50 * penalty  # digits lie farther apart than neighbouring points do
-        return Gan(D, NOISE, Perceptron(NOISE, D, width), Perceptron(D, 1, width), loss, gamma)
+        generator: nn.Module = Perceptron(NOISE, D, width)
+        if data.eight_bit:  # within the range of the levels: without it the ground of digits is never quite black, and the critic knows
+            generator = nn.Sequential(generator, nn.Tanh())
+        return Gan(D, NOISE, generator, Perceptron(D, 1, width), loss, gamma)
 
     return build
 
@@ -67,7 +72,7 @@ def _autoregressive(data: World, width: int) -> nn.Module:
 
 
 def _diffusion(data: World, width: int) -> nn.Module:
-    return MLP(data.dims, data.dims, width)
+    return Gained(MLP(data.dims, data.dims, width))
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Contestant:
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """n samples, (n, dims); on the 256 levels where the data are."""
-        model = self.training.averaged()
+        model = self._answers()
         if self.name == "diffusion":
             noise = torch.randn(n, self.data.dims, generator=rng)
             x = last(dpm_solver(model, noise, model.schedule.times(CALLS)))
@@ -149,7 +154,7 @@ class Contestant:
     @torch.no_grad()
     def nats(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """-log p(x), nats an example, (B,), or bounds above it, by name; the one to judge by is the last. A GAN has none: empty."""
-        model, data = self.training.averaged(), self.data
+        model, data = self._answers(), self.data
         if isinstance(model, Gan):
             return {}
         if self.name == "diffusion":
@@ -163,6 +168,11 @@ class Contestant:
             return {"bound": more - model.bound(x, noise[0]), "importance": more - model.importance(x, noise)}
         return {"bound" if data.eight_bit else "exact": more - model.log_prob(x)}
 
+    def _answers(self) -> Any:
+        """The model with averaged weights; a denoiser of levels keeps its guesses within their range, as those of pictures do."""
+        model = self.training.averaged()
+        return Clipped(model) if self.name == "diffusion" and self.data.eight_bit else model
+
     def _batch(self, rng: torch.Generator) -> Tensor:
         return self.data.batch(self.batch, rng)
 
@@ -171,7 +181,7 @@ class Contestant:
         x = self._batch(rng)
         return model.objective(dequantised(x, rng) if self.data.eight_bit and not isinstance(model, Autoregressive) else x, rng)
 
-    def _by_diffusion(self, model: NetworkDenoiser, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def _by_diffusion(self, model: Denoiser, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """The variational bound with the best variances, measured on training examples; of densities also the exact one of the ODE."""
         some = self.data.batch(2000 if self.data.dims < 10 else 300, rng)
         variance = optimal_variance(model.schedule, _errors(model, some, rng))
@@ -181,7 +191,7 @@ class Contestant:
 
 
 @torch.no_grad()
-def _errors(denoiser: NetworkDenoiser, x_0: Tensor, rng: torch.Generator) -> np.ndarray:
+def _errors(denoiser: Denoiser, x_0: Tensor, rng: torch.Generator) -> np.ndarray:
     """The mean square of x_0 minus what the network says of it, at each t, (T + 1,): an mmse_t, as far as the network reaches it."""
     out = np.zeros(denoiser.schedule.T + 1)
     for t in range(1, len(out)):
