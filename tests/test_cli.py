@@ -116,6 +116,16 @@ def test_sample_writes_a_picture_and_a_table(tmp_path, capsys):
         assert np.loadtxt(out, delimiter=",").shape == (7, 2)
 
 
+def test_another_family_is_trained_and_sampled_and_told_nothing(tmp_path, capsys):
+    weights, out = str(tmp_path / "family-flow.safetensors"), str(tmp_path / "flow.csv")
+    train = ["train", "family-flow", "--out", str(tmp_path), "--set", "train.batch=4"]
+    assert cli.main([*train, "--set", "train.steps=2"]) == 0 and cli.main(["sample", weights, "-n", "7", "--out", out]) == 0
+    assert np.loadtxt(out, delimiter=",").shape == (7, 2)
+    assert cli.main(["sample", weights, "--label", "3"]) == 1
+    assert "this model is told nothing" in capsys.readouterr().err
+    assert cli.main(["evaluate", weights]) == 1 and "these are for ring" in capsys.readouterr().err
+
+
 def test_sampling_is_a_function_of_the_seed(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         cli.main(["sample", "mnist-ddpm", "-n", "2", "--steps", "2", "--seed", str(seed), "--out", str(tmp_path / f"{name}.png")])

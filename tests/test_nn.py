@@ -10,6 +10,7 @@ from minidiff.nn import MLP, UNet, count_parameters
 from minidiff.nn.attention import SelfAttention, attention
 from minidiff.nn.blocks import Downsample, ResBlock, Upsample
 from minidiff.nn.embed import TimeEmbedding, sinusoidal
+from minidiff.nn.mlp import Gained
 from minidiff.nn.unet import fourier
 
 
@@ -190,6 +191,19 @@ def test_mlp():
         net(x, t)
     with pytest.raises(ValueError, match=r"x_t must be \(B, 3\)"):
         net(torch.zeros(4, 2), t, v)
+
+
+def test_gains_are_of_the_time_alone_and_begin_at_nothing():
+    net = Gained(MLP(dim=3, out_dim=3, width=16))
+    x, t = torch.randn(4, 3), torch.tensor([1, 2, 3, 4])
+    assert torch.equal(net(x, t), net.network(x, t))
+    shaken(net)
+    a, b = net.gains(net.network.time(t)).chunk(2, 1)
+    assert torch.allclose(net(x, t), a * x + net.network(x, t) * (1 + b)) and a.abs().min() > 0 and b.abs().min() > 0
+    torch.nn.init.zeros_(net.network.last.weight)
+    torch.nn.init.zeros_(net.network.last.bias)
+    by_gain = torch.autograd.functional.jacobian(lambda y: net(y, t).sum(0), x).movedim(1, 0)  # without the network: a diagonal of a
+    assert torch.allclose(by_gain, torch.diag_embed(a))
 
 
 def test_count_parameters():

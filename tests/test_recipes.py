@@ -7,13 +7,26 @@ import pytest
 import torch
 
 from minidiff.learn import NetworkDenoiser, load, read_metadata, save
-from minidiff.run import RECIPES, build, cifar10, load_classifier, load_latent_space, load_scene_judge, prepare, pretrained, weights_path
+from minidiff.run import (
+    RECIPES,
+    build,
+    cifar10,
+    load_classifier,
+    load_family,
+    load_latent_space,
+    load_scene_judge,
+    prepare,
+    pretrained,
+    weights_path,
+)
 from minidiff.run.batches import PICTURES
+from minidiff.run.families import FAMILIES, contestant
 from minidiff.run.first_stages import open_first_stage
 from minidiff.run.networks import make_network
 from minidiff.run.recipes import find, from_dict
 from minidiff.run.settings import override
 from minidiff.run.store import Pictures
+from minidiff.run.worlds import world
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -55,9 +68,20 @@ def test_every_recipe_runs_two_steps(name, tmp_path, few_photographs):
         back = load_scene_judge(tmp_path / "w.safetensors")
     elif recipe.network.type == "autoencoder":
         back, trained = load_latent_space(tmp_path / "w.safetensors").autoencoder, trained.autoencoder
+    elif name.startswith("family-"):
+        back = load_family(tmp_path / "w.safetensors")
     else:
         back = load(tmp_path / "w.safetensors", build).network
     assert all(torch.equal(v, back.state_dict()[k]) for k, v in trained.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "diffusion"])
+def test_a_family_of_the_command_line_is_the_one_of_the_comparison(name):
+    recipe, it = RECIPES[f"family-{name}"], contestant(name, world("ring"), steps=1)
+    theirs, t = dict(it.training.network.named_parameters()), recipe.train
+    assert {k: p.shape for k, p in make_network(recipe).named_parameters()} == {k: p.shape for k, p in theirs.items()}
+    assert (t.lr, t.betas, t.ema, t.batch, t.warmup) == (FAMILIES[name].lr, FAMILIES[name].betas, 0.995, it.batch, it.training.warmup)
+    assert prepare(recipe).training.optimizer.param_groups[0]["betas"] == FAMILIES[name].betas
 
 
 def test_fresh_weights_are_a_function_of_the_seed_and_leave_torch_alone():
@@ -120,6 +144,9 @@ def test_bad_overrides_say_what_is_allowed(settings, message):
     [
         (lambda: find("mnist-dppm"), "unknown recipe 'mnist-dppm' .did you mean mnist-ddpm"),
         (lambda: build("mnist-classifier"), "is no denoiser: use minidiff.run.load_classifier"),
+        (lambda: build("family-gan"), "family-gan is no denoiser: use minidiff.run.load_family"),
+        (lambda: load_family(weights_path("mnist-ddpm")), "holds mnist-ddpm, none of the other families"),
+        (lambda: prepare(find("family-vae"), device="cuda"), "family-vae is small: it is trained on the CPU"),
         (lambda: build("cifar-autoencoder-f4"), "is no denoiser: use minidiff.run.load_latent_space"),
         (lambda: build({"name": "x", "data": "ring", "colour": 1}), "no recipe of this version"),
         (lambda: build({"name": "x"}), "no recipe of this version"),

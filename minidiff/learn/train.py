@@ -48,8 +48,9 @@ class Training:
     warmed up as min(ema, (1 + k) / (10 + k)), so that a short run does not average over its start. times: which t a denoiser is
     trained at; uniform by default, `LossAwareTimes(T)` for the bound. accumulate: the batch is worked on in so many parts, one after
     the other, for the memory of one. precision: "bfloat16" lets the network compute under torch's autocast; weights and losses stay
-    as they are. compile: by torch.compile. weight_decay: of AdamW, for classifiers. seconds: spent on all steps so far, if the
-    caller keeps count. Raises ValueError for values out of range. Checked by tests/test_learn.py and tests/test_distributed.py.
+    as they are. compile: by torch.compile. weight_decay: of AdamW, for classifiers. betas: the decays of its averages. seconds: spent
+    on all steps so far, if the caller keeps count. Raises ValueError for values out of range. Checked by tests/test_learn.py and
+    tests/test_distributed.py.
     """
 
     model: NetworkDenoiser | nn.Module
@@ -64,6 +65,7 @@ class Training:
     precision: str = "float32"
     compile: bool = False
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
     seconds: float = 0.0
     average: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
@@ -80,7 +82,7 @@ class Training:
             if self.times.T != self.model.schedule.T:
                 raise ValueError(f"the times must be those of the schedule, 1..{self.model.schedule.T}; got times in 1..{self.times.T}")
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, betas=self.betas, weight_decay=self.weight_decay)
         self.called = Bfloat16(self.network) if self.precision == "bfloat16" else self.network
         if self.compile:
             self.called = torch.compile(self.called)  # type: ignore[assignment]

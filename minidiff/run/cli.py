@@ -119,34 +119,49 @@ def _train(job: Job, folder: Path, speaks: bool) -> int:
 
 
 def sample(args: argparse.Namespace) -> int:
-    """Sample a denoiser and write what came out."""
+    """Sample a denoiser, or a model of another family, and write what came out."""
     import torch
 
-    from minidiff.learn import load, read_metadata
+    from minidiff.learn import read_metadata
+    from minidiff.run import load_family, pictures
+    from minidiff.run.family_networks import OTHERS
+
+    if args.n < 1:
+        raise ValueError(f"-n must be at least 1; got {args.n}")
+    weights, rng = _file(args.weights), torch.Generator().manual_seed(args.seed)
+    metadata = read_metadata(weights)
+    if metadata.get("recipe", {}).get("network", {}).get("type") not in OTHERS:
+        x = _denoised(args, weights, metadata, rng)
+    elif any(given is not None for given in (args.label, args.text, args.write)) or args.scale != 1:
+        raise ValueError("this model is told nothing: leave out --label, --text, --write and --scale")
+    else:
+        x = load_family(weights).sample(args.n, rng)
+    out = Path(args.out or ("samples.png" if x.ndim == 4 else "samples.csv"))
+    for file in dict.fromkeys([out, *([out.with_suffix(".npz")] if x.ndim == 4 and x.shape[1] == 3 else [])]):
+        pictures.write(file, x)
+        print(f"wrote {args.n} samples to {file}")
+    return 0
+
+
+def _denoised(args: argparse.Namespace, weights: Path, metadata: dict[str, Any], rng: Any) -> Any:
+    """Samples of a denoiser, as its weights' space shows them."""
+    import torch
+
+    from minidiff.learn import load
     from minidiff.run import build, pictures
     from minidiff.run.recipes import from_dict
     from minidiff.run.sampling import path
     from minidiff.run.space import space_of
     from minidiff.run.told import for_sampling
 
-    if args.n < 1:
-        raise ValueError(f"-n must be at least 1; got {args.n}")
-    weights = _file(args.weights)
-    metadata = read_metadata(weights)
     network, space = load(weights, build), space_of(metadata, weights.parent.parent)
     cond, canvas = for_sampling(from_dict(metadata["recipe"]).told, network, args.n, args.label, args.text, args.write)
     if cond is None and args.scale != 1:
         raise ValueError("--scale guides towards a condition, and these weights take none; leave it out")
     guided: Denoiser = network if args.scale == 1 else Guided(network, args.scale)
     denoiser = Clipped(guided) if space.bounded else guided
-    rng = torch.Generator().manual_seed(args.seed)
     x = space.noise(args.n, canvas, rng) if canvas else torch.randn((args.n, *space.shape), generator=rng)
-    x = space.show(pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps))
-    out = Path(args.out or ("samples.png" if x.ndim == 4 else "samples.csv"))
-    for file in dict.fromkeys([out, *([out.with_suffix(".npz")] if x.ndim == 4 and x.shape[1] == 3 else [])]):
-        pictures.write(file, x)
-        print(f"wrote {args.n} samples to {file}")
-    return 0
+    return space.show(pictures.with_progress(path(denoiser, x, args.sampler, args.steps, rng, cond), args.steps))
 
 
 def evaluate(args: argparse.Namespace) -> int:

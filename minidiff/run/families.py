@@ -19,16 +19,15 @@ from torch import Tensor, nn
 
 from minidiff.arrays import normal
 from minidiff.bound import decoder_term, density_term, variational_bound
-from minidiff.families import Autoregressive, EightBit, Flow, Gan, Logistics, Monotone, Vae, couplings, made, minimax, relativistic
-from minidiff.families.autoregressive import spread
+from minidiff.families import Autoregressive, Gan, Vae
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.train import Training, TrainStep, descend, fit
 from minidiff.likelihood import flow_log_prob
-from minidiff.nn.mlp import MLP, Gained
-from minidiff.nn.perceptron import Perceptron, free_parameters
+from minidiff.nn.perceptron import free_parameters
 from minidiff.prediction import Denoiser
 from minidiff.process import marginal
 from minidiff.reverse import optimal_variance
+from minidiff.run.family_networks import FAMILIES
 from minidiff.run.recipes import checked
 from minidiff.run.worlds import World, dequantised, per_level
 from minidiff.sample import dpm_solver, last
@@ -36,65 +35,8 @@ from minidiff.schedule import Schedule
 from minidiff.toy import quantise
 from minidiff.wrappers import Clipped
 
-NOISE = 16  # numbers that a GAN's generator is given
 CALLS = 100  # of the network, for a sample of diffusion: with 25, one point in nine of the ring lies between its modes
 GUESSES = 100  # of z, for the importance-weighted bound of a VAE
-
-
-def _gan(loss: Any, penalty: float) -> Callable[[World, int], nn.Module]:
-    def build(data: World, width: int) -> nn.Module:
-        D = data.dims
-        gamma = penalty if D < 10 else 50 * penalty  # digits lie farther apart than neighbouring points do
-        generator: nn.Module = Perceptron(NOISE, D, width)
-        if data.eight_bit:  # within the range of the levels: without it the ground of digits is never quite black, and the critic knows
-            generator = nn.Sequential(generator, nn.Tanh())
-        return Gan(D, NOISE, generator, Perceptron(D, 1, width), loss, gamma)
-
-    return build
-
-
-def _vae(data: World, width: int) -> nn.Module:
-    D, latent = data.dims, min(16, max(2, data.dims // 8))
-    return Vae(D, latent, Perceptron(D, 2 * latent, width), Perceptron(latent, 2 * D, width))
-
-
-def _flow(data: World, width: int) -> nn.Module:
-    # one number cannot be divided into what is kept and what is moved
-    return Flow(data.dims, [Monotone(width) for _ in range(4)] if data.dims == 1 else couplings(data.dims, 8, width))
-
-
-def _autoregressive(data: World, width: int) -> nn.Module:
-    D, law = data.dims, EightBit if data.eight_bit else Logistics
-    if D == 1:  # nothing comes before the only number: no network, all is in its mixture
-        return Autoregressive(1, spread(made(1, 3 * width, 1, 0), 1, width), law)
-    K = 10 if D < 10 else 4
-    return Autoregressive(D, spread(made(D, 3 * K, width), D, K), law)
-
-
-def _diffusion(data: World, width: int) -> nn.Module:
-    return Gained(MLP(data.dims, data.dims, width))
-
-
-@dataclass(frozen=True)
-class Family:
-    """How to build one at a width; its learning rate on points, the best of a few tried on "ring"; the two decays of AdamW's averages.
-
-    A game is not gone down: with a momentum of 0.9 its players run past each other, so those of GANs have none (Huang et al. 2024).
-    """
-
-    build: Callable[[World, int], nn.Module]
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-FAMILIES = {
-    "gan": Family(_gan(relativistic, 0.02), 3e-3, (0.0, 0.99)),
-    "gan-minimax": Family(_gan(minimax, 0.0), 2e-3, (0.0, 0.99)),
-    "vae": Family(_vae, 5e-3),
-    "flow": Family(_flow, 5e-3),
-    "autoregressive": Family(_autoregressive, 5e-3),
-    "diffusion": Family(_diffusion, 1e-2),
-}
 
 
 def sized(build: Callable[[int], nn.Module], parameters: int) -> nn.Module:
@@ -210,12 +152,10 @@ def contestant(name: str, data: World, *, seconds: float = math.inf, steps: int 
         raise ValueError("a contestant needs an end: give seconds or steps; got neither")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = sized(lambda width: family.build(data, width), data.parameters)
+        network = sized(lambda width: family.build(data.dims, data.eight_bit, width), data.parameters)
     model = NetworkDenoiser(network, _schedule(data), "v") if name == "diffusion" else network
     lr = family.lr if data.dims < 10 else family.lr / 4  # a network ten times as large takes smaller steps
-    training = Timed(model, steps, lr, warmup=50, ema=0.995, seed=seed, budget=seconds)
-    for group in training.optimizer.param_groups:
-        group["betas"] = family.betas
+    training = Timed(model, steps, lr, warmup=50, ema=0.995, seed=seed, betas=family.betas, budget=seconds)
     return Contestant(name, data, training, batch)
 
 

@@ -31,6 +31,7 @@ from minidiff.nn.autoencoder import Autoencoder
 from minidiff.nn.classifier import DigitClassifier, PictureClassifier
 from minidiff.nn.scene_judge import SceneJudge, map_loss
 from minidiff.run.batches import batches
+from minidiff.run.family_networks import OTHERS
 from minidiff.run.first_stages import FirstStageFile
 from minidiff.run.log import step_log
 from minidiff.run.networks import build, make_network
@@ -66,7 +67,7 @@ class Job:
             weights = Weights(t.regulariser, t.perceptual, t.adversarial, t.late)
             steps = descend(self.training, first_stage_objective(self.training, self.batch, weights, features))
         else:
-            steps = descend(self.training, self._classify)
+            steps = descend(self.training, self._family if self.recipe.network.type in OTHERS else self._classify)
         begun = time.monotonic() - self.training.seconds
         for step in steps:
             self.training.seconds = time.monotonic() - begun
@@ -75,6 +76,10 @@ class Job:
     def _classify(self, rng: torch.Generator) -> Tensor:
         x, labels = (part.to(self.training.device) for part in self.batch(rng))
         return (map_loss if isinstance(self.training.model, SceneJudge) else F.cross_entropy)(self.training.working()(x), labels)
+
+    def _family(self, rng: torch.Generator) -> Tensor:
+        objective: Tensor = self.training.working().objective(self.batch(rng)[0], rng)
+        return objective
 
     def resume(self, path: Path) -> bool:
         """Take up the training state at path, if there is one; FileError if it belongs to other settings."""
@@ -138,13 +143,15 @@ def prepare(recipe: Recipe, source: str = "auto", device: str = "cpu", first_sta
     checked("train.precision", t.precision, ("float32", "bfloat16"))
     if kind == "autoencoder" and (t.precision != "float32" or t.compile):
         raise ValueError("an autoencoder is trained in float32 and not compiled: leave out train.precision and train.compile")
+    if kind in OTHERS and (device != "cpu" or t.precision != "float32" or t.compile):
+        raise ValueError(f"{recipe.name} is small: it is trained on the CPU, in float32, not compiled; leave the settings of these out")
     batch, identity = batches(recipe, source, first_stage)
     model = build(recipe) if kind in ("unet", "mlp") else make_network(recipe)
     (model.network if isinstance(model, NetworkDenoiser) else model).to(device)
     times = TIMES[checked("train.times", t.times, tuple(TIMES))](recipe.noise.T)
     training = Training(
         model, t.steps, t.lr, t.warmup, t.ema, t.seed, times=times, accumulate=t.accumulate, precision=t.precision, compile=t.compile,
-        weight_decay=t.weight_decay,
+        weight_decay=t.weight_decay, betas=t.betas,
     )  # fmt: skip
     return Job(recipe, training, batch, {"recipe": recipe.to_dict(), **identity})
 

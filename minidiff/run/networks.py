@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from minidiff.families.family import Family
+from minidiff.learn.checkpoint import FileError, fill, read
 from minidiff.learn.denoiser import NetworkDenoiser
 from minidiff.learn.first_stage import FirstStage
 from minidiff.nn.autoencoder import Autoencoder, VQAutoencoder
@@ -15,18 +18,19 @@ from minidiff.nn.discriminator import PatchDiscriminator
 from minidiff.nn.mlp import MLP
 from minidiff.nn.scene_judge import SceneJudge
 from minidiff.nn.unet import UNet
+from minidiff.run.family_networks import OTHERS
 from minidiff.run.recipes import Noise, Recipe, checked, find, from_dict
 from minidiff.run.told import TOLD
 from minidiff.schedule import Schedule
 
 LOADERS = {"classifier": "load_classifier", "picture-classifier": "load_classifier", "autoencoder": "load_latent_space",
-           "scene-judge": "load_scene_judge"}
+           "scene-judge": "load_scene_judge", **dict.fromkeys(OTHERS, "load_family")}
 
 
 def build(recipe: Recipe | str | dict[str, Any]) -> NetworkDenoiser:
     """The denoiser of a recipe, with fresh weights that are a function of its seed; a name or a saved dictionary will do.
 
-    Raises ValueError for an unknown name, key or kind, and for a recipe that makes no denoiser (classifiers and autoencoders).
+    Raises ValueError for an unknown name, key or kind, and for a recipe that makes no denoiser (classifiers, autoencoders, other families).
     """
     recipe = find(recipe) if isinstance(recipe, str) else from_dict(recipe) if isinstance(recipe, dict) else recipe
     if recipe.network.type in LOADERS:
@@ -43,7 +47,7 @@ def make_network(recipe: Recipe) -> nn.Module:
         "picture-classifier": lambda r: PictureClassifier(r.network.width),
         "scene-judge": lambda r: SceneJudge(r.network.width),
         "autoencoder": _first_stage,
-    }
+    } | dict.fromkeys(OTHERS, lambda r: OTHERS[r.network.type].build(2, False, r.network.width))
     with torch.random.fork_rng():
         torch.manual_seed(recipe.train.seed)
         made: nn.Module = makers[checked("network.type", recipe.network.type, makers)](recipe)
@@ -63,6 +67,18 @@ def _first_stage(recipe: Recipe) -> FirstStage:
     n, shape = recipe.network, (recipe.network.factor, recipe.network.z_channels, recipe.network.channels, recipe.network.blocks)
     made = VQAutoencoder(*shape, n.in_channels, n.codes) if n.codes else Autoencoder(*shape, n.in_channels)
     return FirstStage(made, PatchDiscriminator(in_channels=n.in_channels) if recipe.train.adversarial > 0 else None)
+
+
+def load_family(path: str | Path) -> Family:
+    """The GAN, VAE, flow or autoregressive model in a .safetensors file that `minidiff train family-*` wrote; FileError for another's."""
+    tensors, metadata = read(path)
+    recipe = from_dict(metadata.get("recipe", {}))
+    if recipe.network.type not in OTHERS:
+        raise FileError(f"{path} holds {recipe.name}, none of the other families; `minidiff train family-flow` makes one")
+    network = make_network(recipe)
+    fill(network, tensors, path)
+    network.eval().requires_grad_(False)
+    return network  # type: ignore[return-value]
 
 
 def make_schedule(noise: Noise) -> Schedule:

@@ -14,7 +14,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Network:
-    """type "unet" (pictures and latents), "mlp" (points in the plane), "classifier", or "autoencoder" (vector-quantised if codes > 0).
+    """type "unet" (pictures and latents), "mlp" (points in the plane), "classifier", "autoencoder" (vector-quantised if codes > 0), or
+    the name of another family of points: a key of minidiff.run.family_networks.FAMILIES.
 
     The other fields are as the constructors of these name them.
     """
@@ -50,7 +51,7 @@ class Train:
     loss: "simple", or "hybrid" for a network that learns its variance too. times: "uniform", "aware" (LossAwareTimes) or "logit-normal".
     drop: the share of training examples whose condition is emptied, for classifier-free guidance. accumulate: the batch in so many
     parts, one after the other. precision: "float32", or "bfloat16" (torch's autocast; for GPUs). compile: torch.compile the network.
-    weight_decay: of AdamW, for classifiers. The last four are for autoencoders, see minidiff.learn.Weights.
+    weight_decay: of AdamW, for classifiers; betas: of its averages. The last four are for autoencoders, see minidiff.learn.Weights.
     """
 
     steps: int = 16_000
@@ -67,6 +68,7 @@ class Train:
     precision: str = "float32"
     compile: bool = False
     weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
     regulariser: float = 1e-6
     perceptual: float = 0.0
     adversarial: float = 0.0
@@ -99,6 +101,12 @@ def _toy(name: str) -> Recipe:
     # T = 200 with betas five times Ho et al.'s: the same alpha_bar_T as T = 1000 with the usual ones (notebook 02).
     noise = Noise("linear", T=200, beta_1=5e-4, beta_T=0.1)
     return Recipe(f"toy-{name}", name, network=Network("mlp"), noise=noise, train=Train(steps=3000, batch=512, lr=1e-2, ema=0.995))
+
+
+def _family(name: str, width: int, steps: int, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> Recipe:
+    """30,000 weights on the ring, for about the steps of 12 seconds; the diffusion model beside them is `toy-ring`."""
+    train = Train(steps=steps, batch=256, lr=lr, warmup=50, ema=0.995, betas=betas)
+    return Recipe(f"family-{name}", "ring", network=Network(name, width=width), train=train)
 
 
 def _scenes_autoencoder(z_channels: int, channels: tuple[int, ...], steps: int) -> Recipe:
@@ -140,6 +148,11 @@ RECIPES: dict[str, Recipe] = {
         _toy("swirl"),
         _toy("moons"),
         _toy("checkerboard"),
+        _family("gan", 59, 1500, 3e-3, (0.0, 0.99)),
+        _family("gan-minimax", 59, 2500, 2e-3, (0.0, 0.99)),
+        _family("vae", 60, 3500, 5e-3),
+        _family("flow", 42, 1500, 5e-3),
+        _family("autoregressive", 82, 4000, 5e-3),
         Recipe("mnist-ddpm", "mnist"),
         Recipe(
             "mnist-learned-variance", "mnist", network=Network(frequencies=(8, 32, 128)), noise=Noise("cosine"),
