@@ -1,7 +1,8 @@
 """Five families of generative models at equal parameters and equal CPU seconds: likelihood, distances, modes, speed, over several seeds.
 
     python benchmarks/families.py
-    python benchmarks/families.py --sets mnist14 --seconds 240 --seeds 3 --out out/families-digits
+    python benchmarks/families.py --sets line ring & python benchmarks/families.py --sets moons swirl; wait     (on two cores)
+    python benchmarks/families.py --sets mnist14 --seconds 120 --seeds 3 --n 1000 --judged 500
 
 Each data set, contestant and seed is a training of its own and one file in the output folder: what is there is not done again, so that a
 run may be stopped and taken up, or shared among processes (--sets, --only). Seconds are those of this process's CPU, on one thread, inside
@@ -32,6 +33,12 @@ from minidiff.run.worlds import WORLDS, World, world
 
 SHOWN = 400  # samples kept for the eye
 BETTER = {"nats": -1, "frechet": -1, "sliced_wasserstein": -1, "mmd": -1, "recall": 1, "precision": 1}
+
+
+def shown(x: Tensor) -> list[list[float]]:
+    """Points or digits for the eye, to three decimals."""
+    rounded: list[list[float]] = x[: SHOWN if x.shape[1] < 10 else 20].double().numpy().round(3).tolist()
+    return rounded
 
 
 def plain(m: Measured) -> dict[str, Any]:
@@ -101,8 +108,7 @@ def cell(set_name: str, name: str, seed: int, args: argparse.Namespace) -> dict[
     did = {"steps": it.training.step, "seconds": it.training.seconds, "parameters": free_parameters(it.training.network)}
     about = {"data": set_name, "family": name, "seed": seed, "budget": args.seconds} | did | {"seconds_per_1000": speed}
     found = {"likelihood": likelihoods(it, args.judged, rng)} | distances(data, x, np.random.default_rng(seed))
-    shown = x[: SHOWN if data.dims < 10 else 20].numpy().round(3).tolist() if seed == 0 else None
-    return about | found | {"samples": shown, "cpu_seconds": time.process_time() - start, "machine": machine()}
+    return about | found | {"samples": shown(x) if seed == 0 else None, "cpu_seconds": time.process_time() - start, "machine": machine()}
 
 
 def rows(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
@@ -161,7 +167,7 @@ def section(found: list[dict[str, Any]], set_name: str) -> str:
     bits = world(set_name).eight_bit
     head = ["family", "parameters", "steps", f"-log p, {'bits' if bits else 'nats'}/dim", "is", far.replace("_", " "), "MMD x 1000"]
     head += ["modes met", "precision", "recall", "CPU s for 1,000"]
-    body = []
+    body: list[list[object]] = []
     for family, mine in groups.items():
         like = list(mine[0]["likelihood"])[-1:]
         modes = " ".join(str(r["modes"]["met"]) for r in mine) + f" of {mine[0]['modes']['of']}" if "modes" in mine[0] else "-"
@@ -172,10 +178,9 @@ def section(found: list[dict[str, Any]], set_name: str) -> str:
         line += [told(spread(mine, "precision"), 2), told(spread(mine, "recall"), 2)]
         body.append([*line, f"{np.median([r['seconds_per_1000'] for r in mine]):.3f}"])
     best = next((v["entropy"] for r in some for v in r["likelihood"].values()), None)
-    floor = [some[0].get(k, {}).get("floor", float("nan")) for k in (far, "mmd", "precision", "recall")]
     known = f"Least possible -log p: {best:.3f}. " if best is not None else ""
-    reached = f"{known}Real points in place of samples: {far.replace('_', ' ')} {floor[0]:.4f}, MMD x 1000 {1000 * floor[1]:.2f}, "
-    reached += f"precision {floor[2]:.2f}, recall {floor[3]:.2f}."
+    floors = ", ".join(f"{k.replace('_', ' ')} {some[0][k]['floor']:.4g}" for k in (far, "mmd", "precision", "recall") if k in some[0])
+    reached = f"{known}Real points in place of samples: {floors}."
     ranks = f"By -log p {firsts(some, 'nats')}; by {far.replace('_', ' ')} {firsts(some, far)}."
     seeds, n = len({r["seed"] for r in some}), some[0]["precision"]["n"]
     title = f"{set_name}: {some[0]['budget']:g} CPU s each, {seeds} seeds (mean, least to largest), n = {n}"
@@ -187,13 +192,13 @@ def record(found: list[dict[str, Any]], path: Path) -> None:
     sets, lines = {}, []
     for set_name in [s for s in WORLDS if any(r["data"] == s for r in found)]:
         data, groups = world(set_name), grouped(found, set_name)
-        shown = data.test[: SHOWN if data.dims < 10 else 20].numpy().round(3).tolist()
         one = next(iter(groups.values()))[0]
         keys = [k for k in ("sliced_wasserstein", "mmd", "frechet", "precision", "recall") if k in one]
         unit = data.dims * (np.log(2) if data.eight_bit else 1.0)
         sets[set_name] = {
             "dims": data.dims, "unit": "bits/dim" if data.eight_bit else "nats/dim", "budget": one["budget"],
-            "entropy": None if data.entropy is None else data.entropy / unit, "floor": {k: one[k]["floor"] for k in keys}, "data": shown,
+            "entropy": None if data.entropy is None else data.entropy / unit, "floor": {k: one[k]["floor"] for k in keys},
+            "data": shown(data.test),
             "ranks": {k: firsts([r for mine in groups.values() for r in mine], k) for k in ("nats", *keys) if k in BETTER},
         }  # fmt: skip
         for family, mine in groups.items():
@@ -202,7 +207,7 @@ def record(found: list[dict[str, Any]], path: Path) -> None:
             line |= {"steps": float(np.median([r["steps"] for r in mine])), "kind": like[0] if like else None, "nats": spread(mine, "nats")}
             line |= {k: spread(mine, k) for k in keys} | {"modes": [r["modes"]["met"] for r in mine] if "modes" in one else None}
             line |= {"seconds_per_1000": float(np.median([r["seconds_per_1000"] for r in mine]))}
-            lines.append(line | {"samples": next(r["samples"] for r in mine if r["samples"] is not None)})
+            lines.append(line | {"samples": next(shown(torch.tensor(r["samples"])) for r in mine if r["samples"])})
     m = found[0]["machine"]
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps({"machine": f"{m['cpu']}, {m['threads']} thread", "sets": sets, "rows": lines}) + "\n")

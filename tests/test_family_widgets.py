@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from minidiff.notebook.family_widgets import family_explorer, panel
+from minidiff.notebook.family_widgets import family_explorer, panel, table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RNG = np.random.default_rng(0)
@@ -44,6 +44,22 @@ def test_every_choice_has_its_own_picture_and_its_own_numbers():
         assert f"sliced wasserstein: {'1.05' if family == 'flow' else '0.05'} (0.04 to 0.06); real data 0.0123" in made.text
         assert ("modes met, seed by seed: 8, " in made.text) == (data != "mnist14")
     assert len(set(pictures.values())) == 6
+
+
+def test_the_table_has_a_line_for_each_family_and_says_what_is_a_bound_and_what_is_not():
+    about = found()
+    for name, sets in about["sets"].items():
+        sets["ranks"] = {"nats": f"flow first in 2 of 2 seeds of {name}", "sliced_wasserstein": "nobody is measured"}
+    title, head, gan, flow, real, *ranks = table(about, "ring").splitlines()
+    assert title == "ring, 12 s of one core for each" and "-log p, nats/dim" in head and "sliced wasserstein" in head
+    assert gan.split() == ["gan", "none", "0.05", "(0.04", "to", "0.06)", "0.90", "8", "5", "0.010"]
+    assert flow.split() == ["flow", "0.111", "(0.1", "to", "0.122)", "exact", "1.05", "(0.04", "to", "0.06)", "0.90", "8", "6", "0.010"]
+    assert real.split() == ["real", "data", "-0.35", "at", "least", "0.0123", "0.97"]
+    assert ranks == ["by -log p: flow first in 2 of 2 seeds of ring", "by sliced wasserstein: nobody is measured"]
+    columns = {line.index(cell) for line, cell in ((head, "recall"), (gan, "0.90"), (flow, "0.90"), (real, "0.97"))}
+    assert len(columns) == 1 and len(table(about, "mnist14").splitlines()) == 6  # the GAN was not measured there
+    with pytest.raises(ValueError, match="'rings' was not measured; there are line, ring, mnist14"):
+        table(about, "rings")
 
 
 @pytest.mark.parametrize("dims", [1, 2, 196])

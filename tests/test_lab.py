@@ -126,6 +126,21 @@ def test_moving_a_slider_redraws_each_figure(page, lab):
         keep_a_picture(page, f"{number}_{i + 1}")
 
 
+@pytest.mark.parametrize("lab", ["00_map_of_generative_models"], indirect=True)
+def test_a_chosen_family_and_data_set_are_shown(page, lab):
+    box = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-dropdown)").last
+    data, family = box.locator("select").nth(0), box.locator("select").nth(1)
+    figure, text = box.locator("img.widget-image"), box.locator(".widget-html-content pre")
+    figure.scroll_into_view_if_needed(timeout=30_000)
+    choices = ((family, "autoregressive", "exact"), (data, "mnist14", "bits/dim"), (family, "gan", "a GAN has no density"))
+    for field, choice, says in choices:
+        before = figure.get_attribute("src")
+        field.select_option(choice)
+        page.expect(figure).not_to_have_attribute("src", before, timeout=15_000)
+        page.expect(text).to_contain_text(says, timeout=15_000)
+    keep_a_picture(page, "families")
+
+
 @pytest.mark.parametrize("lab", ["14_conditioning"], indirect=True)
 def test_a_typed_caption_is_drawn_and_what_is_none_is_said_to_be_none(page, lab):
     box = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-text)").last

@@ -10,7 +10,9 @@ from minidiff.learn import read_metadata
 from minidiff.notebook.card import card, measured
 from minidiff.run import RECIPES, mnist, pretrained, weights_path
 from minidiff.run.bits import bits
+from minidiff.run.family_networks import FAMILIES
 from minidiff.run.recipes import from_dict
+from minidiff.run.worlds import WORLDS
 
 FOLDER = Path(__file__).parents[1] / "data" / "weights"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
@@ -102,5 +104,22 @@ def test_the_benchmark_that_notebook_13_reads_is_the_one_that_is_published():
         which, did = rf"\| {row['budget']:g} \| {re.escape(row['space'])} \|", rf"\| {row['steps']:,} \|"
         line = rf"{which}.*{did}.*\| {value:.1f} \| {low:.1f} to {high:.1f} \|"
         assert re.search(line, published), line
-    with pytest.raises(ValueError, match="no benchmark named 'factor' is kept; there are latent-factor, resolution, resolution-photos"):
+    with pytest.raises(ValueError, match="no benchmark named 'factor' is kept; there are families, latent-factor, resolution, resol"):
         measured("factor")
+
+
+def test_the_comparison_that_notebook_00_reads_is_the_one_that_is_published():
+    found, published = measured("families"), (FOLDER.parents[1] / "benchmarks" / "BENCHMARKS.md").read_text("utf-8")
+    cells = [(row["data"], row["family"]) for row in found["rows"]]
+    assert len(set(cells)) == len(cells) and cells == [(data, family) for data in WORLDS for family in FAMILIES]
+    for row in found["rows"]:
+        about, far = found["sets"][row["data"]], "frechet" if row["data"] == "mnist14" else "sliced_wasserstein"
+        title = rf"^\*\*{row['data']}: {about['budget']:g} CPU s each, {row['seeds']} seeds"
+        part = re.search(rf"{title}.*?(?=^\*\*|^## |\Z)", published, re.S | re.M)[0]
+        nats, distance = ("-" if v is None else "{:.3f} ({:.3f} to {:.3f})".format(*v) for v in (row["nats"], row[far]))
+        start = f"| {row['family']} | {row['parameters']:,} | {row['steps']:.0f} | {nats} | {row['kind'] or 'none'} | {distance} |"
+        assert start in part, start
+        assert row["nats"] is None or about["entropy"] is None or row["nats"][1] > about["entropy"] - 0.005  # no seed surer than the truth
+    for data in ("ring", "moons", "swirl"):
+        best = min(row["nats"][0] for row in found["rows"] if row["data"] == data and row["nats"])
+        assert best - found["sets"][data]["entropy"] < 0.1, data

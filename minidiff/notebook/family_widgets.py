@@ -53,6 +53,28 @@ def panel(axes: Any, x: NDArray[np.float64] | None, title: str) -> None:
         axes.imshow(sheet, vmin=-1, vmax=1, cmap="gray")
 
 
+def table(found: dict[str, Any], data: str) -> str:
+    """All families on one data set, a line for each: means over seeds, with the least and the largest; and how firm the order is.
+
+    ValueError for a data set that was not measured. Checked by tests/test_family_widgets.py.
+    """
+    if data not in found["sets"]:
+        raise ValueError(f"{data!r} was not measured; there are {', '.join(found['sets'])}")
+    about, lines = found["sets"][data], []
+    far = "frechet" if "frechet" in about["floor"] else "sliced_wasserstein"
+    head = ("", f"-log p, {about['unit']}", "which is", far.replace("_", " "), "recall", "modes, seed by seed", "s for 1,000")
+    for row in (row for row in found["rows"] if row["data"] == data):
+        modes = "" if row["modes"] is None else " ".join(map(str, row["modes"]))
+        nats = ("none", "") if row["nats"] is None else (three(row["nats"]), row["kind"])
+        lines.append((row["family"], *nats, three(row[far]), f"{row['recall'][0]:.2f}", modes, f"{row['seconds_per_1000']:.3f}"))
+    best = "" if about["entropy"] is None else f"{about['entropy']:.3g} at least"
+    lines.append(("real data", best, "", f"{about['floor'][far]:.3g}", f"{about['floor']['recall']:.2f}", "", ""))
+    wide = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
+    body = ["  ".join(f"{cell:{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (head, *lines)]
+    ranks = [f"by {what}: {about['ranks'][key]}" for what, key in (("-log p", "nats"), (far.replace("_", " "), far))]
+    return "\n".join([f"{data}, {about['budget']:g} s of one core for each", *body, *ranks])
+
+
 def numbers(about: dict[str, Any], row: dict[str, Any]) -> str:
     """What was measured of one family on one data set: means over seeds, with the least and the largest."""
     lines = [f"{row['parameters']:,} parameters, {row['steps']:.0f} steps in {about['budget']:g} CPU s, {row['seeds']} seeds"]

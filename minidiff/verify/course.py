@@ -6,6 +6,7 @@ An equation stands here only if the notebook states or derives it *and* checks i
 from __future__ import annotations
 
 TAUGHT: dict[str, tuple[str, ...]] = {
+    "00": ("families VAE", "families flow", "families coupling", "families chain", "families GAN", "families D*"),
     "01": ("ledger power",),
     "02": ("ddpm 2", "ddpm 4", "ddpm L_T", "improved_ddpm 17", "vdm 1-2", "mixture B01"),
     "03": ("ddpm 6-7", "ddpm 9-10", "ddpm 11", "mixture B07"),
