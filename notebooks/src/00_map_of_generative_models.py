@@ -8,7 +8,7 @@
 # **When you have worked through it you can**
 # * say of each family what it can compute (a sample, a density, a bound, nothing) and from which *one* identity that follows,
 # * check each identity by numbers that do not use it,
-# * make a GAN lose seven of eight modes, and say why it does not mind,
+# * make a GAN lose most of its modes, and say why it does not mind,
 # * read a comparison: same budget, same test points, floors, ranges over seeds, and what is a bound and what is exact,
 # * say where diffusion stands on the map, and what it costs.
 #
@@ -188,7 +188,7 @@ plt.show()
 #
 # The first step is Bayes' rule, the second multiplies and divides by $q$. The left side does not know of $q$; so the **ELBO** is below $\log p(x)$ for every $q$, and short of it by exactly the KL divergence to the true posterior. A second network, the *encoder*, makes a $q(z\mid x)$ for each $x$, and both are trained to raise the ELBO. A bound can be sharpened by several guesses of $z$, each weighted by $p(x,z_k)/q(z_k)$ (*importance weights*).
 #
-# Our $z$ has two dimensions: there the integral *can* be done, and we can see the truth. **Before you run:** in which order will ELBO, importance-weighted bound and truth come, and which of the three gaps does training close?
+# Our $z$ has two dimensions: there the integral *can* be done, and we can see the truth. **Before you run:** in which order will ELBO, importance-weighted bound and truth come? And could training close the gap altogether?
 
 # %% tags=["nbval-ignore-output"]
 it["vae"] = trained("vae")
@@ -222,7 +222,7 @@ for ax, (title, x, limit, colour) in zip(axes, panels, strict=True):
 plt.show()
 
 # %% [markdown]
-# **See.** In every column: ELBO, then the sharper bound, then the truth, and what the ELBO lacks is the KL divergence, computed here by another road. Fifty guesses close most of it. Training works on it as well, but only as far as the encoder's Gaussians can follow the true posterior; what it works on first is $\log p(x)$ itself.
+# **See.** In every column: ELBO, then the sharper bound, then the truth, and what the ELBO lacks is the KL divergence, computed here by another road. Fifty guesses close most of it. Training works on it as well, but only as far as the encoder's Gaussians can follow the true posterior.
 #
 # The pictures show the other price. The latent plane has eight islands that touch (left), so the decoder is asked about the straits between them and answers with a point between two modes (middle). Its means alone are too thin; only with the decoder's own noise are they samples of the model (right), and then what should be eight dots is a blurred ring. In pictures the same thing is called *blur*.
 #
@@ -253,7 +253,7 @@ print(f"V(D*, G) = {value:.4f}; 2 JSD - log 4 = {2 * jsd - np.log(4):.4f}; JSD =
 assert abs(value - 2 * jsd + np.log(4)) < 1e-6 and jsd < 0.05
 
 # %% [markdown]
-# **See.** A lost mode costs $0.05$ nats of $0.69$. A density pays for a point that it held impossible with infinite surprise; a GAN hardly notices. That is one half of **mode collapse**. The other half is the order of play. $\min_G\max_D$ presumes a critic that has finished thinking before $G$ moves. Turn it around: if $G$ may answer a critic that stands still, its best answer is to put *everything* on the one point that this critic likes best. Whoever trains both by gradient steps is somewhere between the two orders.
+# **See.** A lost mode costs $0.05$ nats of $0.69$. A likelihood pays for a point that it held impossible with infinite surprise; a GAN hardly notices. That is one half of **mode collapse**. The other half is the order of play. $\min_G\max_D$ presumes a critic that has finished thinking before $G$ moves. Turn it around: if $G$ may answer a critic that stands still, its best answer is to put *everything* on the one point that this critic likes best. Whoever trains both by gradient steps is somewhere between the two orders.
 #
 # So here is the same game twice, minimax loss, same networks, same start, same noise. Once both learn at the same rate; once the critic learns ten times more slowly. **Before you run:** how many of the eight modes will each have at the end?
 
@@ -300,7 +300,7 @@ for name in ("gan", "gan-minimax"):
 # %% [markdown]
 # ## 6. Diffusion: destroy slowly, and learn to undo
 #
-# The last trick: do not ask for one big step from noise to data, but for many small ones. Destroy the data first, with no learning at all: $x_t=\sqrt{\bar\alpha_t}\,x_0+\sqrt{1-\bar\alpha_t}\,\varepsilon$, with $\bar\alpha_t$ falling from 1 to nearly 0 over $t=0..200$. At the end there is only $\mathcal N(0,I)$, which we can draw. If each step is small, its reversal is nearly Gaussian, and all that is unknown about it is one mean: $\mathbb E[x_0\mid x_t]$, *what was the clean point, most probably, on average?* That is a regression, with a squared error: no critic, no inverse, no mask, no integral.
+# The last trick: do not ask for one big step from noise to data, but for many small ones. Destroy the data first, with no learning at all: $x_t=\sqrt{\bar\alpha_t}\,x_0+\sqrt{1-\bar\alpha_t}\,\varepsilon$, with $\bar\alpha_t$ falling from 1 to nearly 0 over $t=0..200$. At the end there is only $\mathcal N(0,I)$, which we can draw. If each step is small, its reversal is nearly Gaussian, and all that is unknown about it is one mean: $\mathbb E[x_0\mid x_t]$, *given this noisy point, what was the clean one, on average?* That is a regression, with a squared error: no critic, no inverse, no mask, no integral.
 #
 # The chain $x_T\to\dots\to x_0$ is a VAE with 200 hidden layers and an encoder that is fixed; so there is a bound, and notebook 04 takes it apart. And the same network drives a differential equation, a flow with any network you like; so there is an exact density too (notebook 08). Both wishes are granted.
 #
@@ -395,9 +395,9 @@ for i, (name, about) in enumerate(found["sets"].items()):
 plt.show()
 
 # %% [markdown]
-# **See.** *By surprise*, in the plane, the autoregressive model is first in nearly every seed and practically at the entropy; nobody is below it, as nobody can be. The flow shows what it can and what it cannot: on the moons, which are curved, it is level with the best, on the ring, which is torn, 0.29 nats behind. The VAE of the moons is stuck at the same number in all five seeds: its encoder has given up one of its two latent dimensions (in a run of the first seed they carry 1.68 and 0.003 nats). That is *posterior collapse*: a dimension that is not used costs nothing in the bound. And mind the column "which is": a VAE's true surprise may be lower than its bound.
+# **See.** *By surprise*, in the plane, the autoregressive model is first in nearly every seed and practically at the entropy; nobody is below it, as nobody can be (where a range reaches a thousandth below, that is a tenth of the error of 1,000 test points). The flow shows what it can and what it cannot: on the moons, which are curved, it is level with the best, on the ring, which is torn, 0.29 nats behind. The VAE of the moons is stuck at the same number in all five seeds: its encoder has given up one of its two latent dimensions (in a run of the first seed they carry 1.68 and 0.003 nats). That is *posterior collapse*: a dimension that is not used costs nothing in the bound. And mind the column "which is": a VAE's true surprise may be lower than its bound.
 #
-# *Modes*: all have met all, in every seed, the minimax GAN too. Its failure is a finer one, and recall tells it: on the swirl it draws a thin line through the middle of the data.
+# *Modes*: those of line and ring have been met by all, in every seed, the minimax GAN included. Its failure is a finer one, and recall tells it: on the swirl it draws a thin line through the middle of the data. Of the ten digits the VAE makes five to seven that a classifier would call so.
 #
 # *Digits* turn the order around. By surprise the autoregressive model is far ahead, by the samples the GAN is, in each of the three seeds, with fewer than half the distance of the next. The autoregressive digits are legible and ragged, and a thousand of them take eleven seconds, where the GAN needs seven thousandths of one. Diffusion is last by surprise (by its bound; the digits have no other number here) and the best after the GANs by its samples. Likelihood and samples are two wishes, not one. And nobody did well: a plain perceptron does not know that pixels have neighbours. Notebook 10 gives diffusion a network that does.
 #
@@ -443,7 +443,7 @@ family_explorer(found)
 # | GAN | $V(D^*,G)=2\,\mathrm{JSD}-\log4$ | none | 1 | a game in place of a descent; modes can be lost and nobody is told |
 # | diffusion | $\mathbb E[x_0\mid x_t]$ undoes the noise | a bound, and exact by an ODE | 10 to 1000 | sampling time |
 #
-# Every trick around the integral costs something: an order, an inverse, a gap, a likelihood, or time. Diffusion pays with time only, and time is the one thing on this list that later ideas could reduce (notebooks 08, 12 and 13). That, and a plain regression as its training, is why it took over pictures. It is *not* better at everything: in the plane the autoregressive model beat it in every seed by surprise, at a fortieth of the price.
+# Every trick around the integral costs something: an order, an inverse, a gap, a likelihood, or time. Diffusion pays with time above all, and time is the one thing on this list that later ideas could reduce (notebooks 08, 12 and 13). That, and a plain regression as its training, is a good part of why it took over pictures. It is *not* better at everything: in the plane the autoregressive model beat it in every seed by surprise, at a fortieth of the price.
 #
 # ## Exercises
 #
@@ -532,7 +532,7 @@ print("k      " + "".join(f"{i:8d}" for i in k) + "\nJSD    " + "".join(f"{v:8.3
 #
 # ## What to try next
 #
-# * `python benchmarks/families.py --sets moons --seeds 1`: the fair table of one data set on your machine, in three minutes.
+# * `python benchmarks/families.py --sets moons --seeds 1`: the fair table of one data set on your machine, in a minute and a half.
 # * Make the ring's modes half as wide (`toy.ring(std=0.03)`). Which family suffers most?
 # * A flow of sixteen couplings at half the width: are the threads thinner at the same number of weights?
 # * In section 5, let the critic be ten times *faster* instead.
