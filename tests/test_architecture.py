@@ -42,7 +42,8 @@ PACKAGES = {
     "learn": CORE | {"nn"},
     "families": {"gaussian", "nn"},
     "run": CORE | {"verify", "learn", "nn", "families"},
-    "notebook": CORE | {"verify", "learn", "nn", "families", "run"},
+    "course": CORE,
+    "notebook": CORE | {"verify", "learn", "nn", "families", "run", "course"},
 }
 VERIFY_WITH_NETWORKS = {
     "improved_training.py": {"learn"}, "latent.py": {"nn", "learn"}, "first_stage.py": {"nn"}, "families.py": {"nn", "families"},

@@ -1,5 +1,7 @@
 """Execute the percent scripts of notebooks/src and write notebooks/NAME.ipynb, outputs included, byte for byte the same again.
 
+Solutions, between the lines ### BEGIN SOLUTION and ### END SOLUTION of a source, are left out: see tools/release.py.
+
 usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--profile full] [--source DIR] [--out DIR]
 
 A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given.
@@ -11,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import copy
 import hashlib
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -32,7 +36,26 @@ SETTINGS = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 COMMITTED = ROOT / "notebooks"
 FOLDERS = {"quick": COMMITTED, "full": ROOT / "out" / "full"}  # of the profiles
 LIMITS = {"quick": 300, "full": 7200}  # seconds for one cell
+REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*(?:\n|\Z)", re.S | re.M)
+STUB = ("# YOUR CODE HERE", "...")  # in the place of a solution
 TEXT_CHUNKS = (b"tEXt", b"iTXt", b"zTXt")
+
+
+def without_solutions(source: str) -> str:
+    """The source of a cell as a student gets it; ValueError for markers that do not pair up."""
+    found = REGION.findall(source)
+    if len(found) != source.count("### BEGIN SOLUTION") or len(found) != source.count("### END SOLUTION"):
+        raise ValueError(f"markers of a solution do not pair up in a cell that begins {source[:60]!r}")
+    return REGION.sub(lambda m: "".join(f"{m[1]}{line}\n" for line in STUB), source).rstrip("\n")
+
+
+def student(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without solutions: what is executed and committed, and what a student is given."""
+    made = copy.deepcopy(book)
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.source = without_solutions(cell.source)
+    return made
 
 
 def load(source: Path) -> nbformat.NotebookNode:
@@ -122,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
 
     stale = []
     for source in sources:
-        path, book = out / f"{source.stem}.ipynb", load(source)
+        path, book = out / f"{source.stem}.ipynb", student(load(source))
         if fresh(book, path) and not (options.force and not options.check):
             continue
         if options.check:

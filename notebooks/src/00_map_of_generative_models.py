@@ -15,7 +15,7 @@
 # You need densities, expectations and Bayes' rule, and a little PyTorch. No generative model is assumed. Logarithms are natural: surprise is in *nats*.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=0)
 import time
@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from minidiff import toy
+from minidiff.course import check
 from minidiff.families import minimax
 from minidiff.mixture import GaussianMixture
 from minidiff.neighbours import modes_met
@@ -452,84 +453,58 @@ family_explorer(found)
 
 # %%
 def my_log_density(x):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # f(x) = log x leads from data to noise, and f'(x) = 1 / x
+    return -0.5 * np.log(x) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(x)
+    ### END SOLUTION
 
-x_some = np.array([0.2, 1.0, 3.5])
-base = -0.5 * np.log(x_some) ** 2 - 0.5 * np.log(2 * np.pi)
-check("Exercise 1", my_log_density(x_some), base - np.log(x_some), {
-    "without the log-determinant: its mass is not 1": base, "with the derivative of the wrong direction": base + np.log(x_some),
-    "the normal density at x, not at log x": -0.5 * x_some**2 - 0.5 * np.log(2 * np.pi)})
-s = np.linspace(1e-6, 60, 400_001)
-assert abs(np.exp(-0.5 * np.log(s) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(s)).sum() * (s[1] - s[0]) - 1) < 1e-3
+# %%
+check("log-density of exp(z)", my_log_density, np.array([0.2, 1.0, 3.5]))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $f(x)=\log x$ leads from data to noise, and $f'(x)=1/x$: `return -0.5 * np.log(x) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(x)`.
-# </details>
-#
 # ### Exercise 2: who may see whom
 # A matrix $D\times D$ of 0 and 1 for an autoregressive network: entry $(i,j)$ is 1 if the law of $x_i$ may depend on $x_j$.
 
 # %%
 def my_mask(D):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # below the diagonal, without it
+    return np.tril(np.ones((D, D)), -1)
+    ### END SOLUTION
 
-order = np.arange(4)
-check("Exercise 2", my_mask(4), (order[:, None] > order).astype(float), {
-    "not strict: each number sees itself, and the likelihood means nothing": (order[:, None] >= order).astype(float),
-    "turned around: rows are the laws, columns what they may see": (order[:, None] < order).astype(float)})
+# %%
+check("strict mask", my_mask, 4)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return np.tril(np.ones((D, D)), -1)`: below the diagonal, without it.
-# </details>
-#
 # ### Exercise 3: the gap
 # $z\sim\mathcal N(0,1)$, $x\mid z\sim\mathcal N(2z,1)$. By how much, in nats, does the ELBO fall short of $\log p(x)$ at $x=1$ if the encoder says $q=\mathcal N(m,v)$? (Notebook 01 has the two formulas you need; here they are again: the posterior precision is $1+2^2/1$, its mean $2x/5$.)
 
 # %%
 def my_gap(m, v):
-    return None  # your lines
+    ### BEGIN SOLUTION
+    # KL(N(m, v) || N(0.4, 0.2))
+    return 0.5 * (v / 0.2 + (m - 0.4) ** 2 / 0.2 - 1 - np.log(v / 0.2))
+    ### END SOLUTION
 
-def right_gap(m, v, to_m=0.4, to_v=0.2):
-    return 0.5 * (v / to_v + (m - to_m) ** 2 / to_v - 1 - np.log(v / to_v))
-
-check("Exercise 3", my_gap(0.1, 0.5), right_gap(0.1, 0.5), {
-    "the KL divergence to the prior: part of the ELBO, not its gap": right_gap(0.1, 0.5, 0.0, 1.0),
-    "the KL divergence the other way around": 0.5 * (0.2 / 0.5 + 0.09 / 0.5 - 1 - np.log(0.2 / 0.5)),
-    "standard deviations where variances belong": right_gap(0.1, 0.5**0.5, 0.4, 0.2**0.5)})
-assert right_gap(0.4, 0.2) == 0  # the true posterior leaves no gap
+# %%
+check("gap of the bound", my_gap, 0.1, 0.5)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return 0.5 * (v / 0.2 + (m - 0.4) ** 2 / 0.2 - 1 - np.log(v / 0.2))`, which is $\mathrm{KL}(\mathcal N(m,v)\,\|\,\mathcal N(0.4,0.2))$.
-# </details>
-#
 # ### Exercise 4: the price of lost modes
-# Eight modes of equal weight that do not overlap; a generator makes $k$ of them, equally and perfectly. The JSD, in nats, as a function of $k$?
+# Eight modes of equal weight that do not overlap; a generator makes $k$ of them, equally and perfectly. The JSD, in nats, as a function of $k$ (an array of integers)?
 
 # %%
 def my_jsd(k):
-    return None  # your lines
+    ### BEGIN SOLUTION
+    # the middle has m = (1/8 + 1/k) / 2 on the k modes and 1/16 on the others; the first modes to go are the cheapest
+    m = (1 / 8 + 1 / k) / 2
+    return 0.5 * (k / 8 * np.log(1 / 8 / m) + (8 - k) / 8 * np.log(2) + np.log(1 / k / m))
+    ### END SOLUTION
 
-k = np.arange(1, 9)
-in_middle = (1 / 8 + 1 / k) / 2
-jsd_of = 0.5 * (k / 8 * np.log(1 / 8 / in_middle) + (8 - k) / 8 * np.log(2) + np.log(1 / k / in_middle))
-check("Exercise 4", None if my_jsd(1) is None else [my_jsd(i) for i in k], jsd_of, {
-    "KL(generator || data), which does not see the lost modes at all": np.log(8 / k), "the sum of the two halves instead of their mean": 2 * jsd_of})
-assert abs(jsd_of[6] - jsd) < 1e-3 and jsd_of[7] == 0  # section 5 had k = 7
-print("k      " + "".join(f"{i:8d}" for i in k) + "\nJSD    " + "".join(f"{v:8.3f}" for v in jsd_of))
+# %%
+check("price of lost modes", my_jsd, np.arange(1, 9))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# With $m=(1/8+1/k)/2$ on the $k$ modes and $1/16$ on the others:
-# `m = (1 / 8 + 1 / k) / 2; return 0.5 * (k / 8 * np.log(1 / 8 / m) + (8 - k) / 8 * np.log(2) + np.log(1 / k / m))`. The first modes to go are the cheapest.
-# </details>
-#
 # ## What to try next
 #
 # * `python benchmarks/families.py --sets moons --seeds 1`: the fair table of one data set on your machine, in a minute and a half.

@@ -14,7 +14,7 @@
 # entries.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup, widgets
+from minidiff.notebook import budget, plots, setup, widgets
 
 rng = setup(seed=1)
 
@@ -25,6 +25,7 @@ from scipy.integrate import trapezoid
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, prior_term, transition
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.run import mnist
 from minidiff.toy import swirl
 from minidiff.verify import show
@@ -350,57 +351,32 @@ assert cost["right: sqrt(beta) * normal"] < 1e-4 and min(cost["forgotten root: b
 
 # %%
 def alpha_bar_table(betas):
-    ...
+    ### BEGIN SOLUTION
+    return np.concatenate([[1.0], np.cumprod(1 - betas)])
+    ### END SOLUTION
 
-
-betas = np.array([0.1, 0.2, 0.3, 0.4])
-right = Schedule.from_betas(betas).alpha_bar
-with_beta_0 = np.concatenate([[1.0], np.cumprod(betas)])
-check("Exercise 1", alpha_bar_table(betas), right, {
-    "the product of the betas; it is the product of 1 - beta that survives": with_beta_0,
-    "1 minus the sum of the betas: right only while it is small": np.concatenate([[1.0], 1 - np.cumsum(betas)]),
-    "the square root of the right one: that is the signal scale": np.sqrt(right),
-    "shifted by one: entry t must contain beta_t": np.concatenate([[1.0, 1.0], right[1:-1]]),
-}, entry="t =")
-assert right[0] == 1 and len(right) == 5
+# %%
+check("table of alpha_bar", alpha_bar_table, np.array([0.1, 0.2, 0.3, 0.4]))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def alpha_bar_table(betas):
-#     return np.concatenate([[1.0], np.cumprod(1 - betas)])
-# ```
-# </details>
-#
 # ### Exercise 2: data that are not standardised
 #
 # The variance of $x_t$ when the data have variance $s^2$ and mean 0. For which $s^2$ does it not depend on $t$?
 
 # %%
 def variance_at(s2, alpha_bar):
-    ...
+    ### BEGIN SOLUTION
+    # Constant for s2 = 1 only. Data of another scale meet another schedule: that is why latents are rescaled in notebook 12.
+    return alpha_bar * s2 + 1 - alpha_bar
+    ### END SOLUTION
 
-
+# %%
 table = schedule.alpha_bar[[0, 1, 250, 500, 1000]]
-exact = np.array([GaussianMixture(np.ones(1), np.zeros((1, 1)), np.array([4.0])).push(np.sqrt(a), 1 - a).covs[0, 0, 0] for a in table])
-check("Exercise 2", variance_at(4.0, table), exact, {
-    "with the scale once; a variance takes its square": np.sqrt(table) * 4.0 + 1 - table,
-    "the variance given x_0; the data vary too": 1 - table,
-}, entry="entry")
-assert np.allclose(np.diff(exact) < 0, True)  # 4 is too much: it falls towards 1
+check("data of another scale", variance_at, 4.0, table)
+exact = [GaussianMixture(np.ones(1), np.zeros((1, 1)), np.array([4.0])).push(np.sqrt(a), 1 - a).covs[0, 0, 0] for a in table]
+assert (np.diff(exact) < 0).all()  # 4 is too much: it falls towards 1
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# It is constant for $s^2=1$ only. Data of another scale meet another schedule: that is why latents are rescaled in notebook 12.
-#
-# ```python
-# def variance_at(s2, alpha_bar):
-#     return alpha_bar * s2 + 1 - alpha_bar
-# ```
-# </details>
-#
 # ### Exercise 3: the smallest safe beta
 #
 # Linear betas from $10^{-4}$, $T=50$, data with $x_0^2=1$ in every pixel. Find the smallest `beta_T` (to three digits) for
@@ -408,58 +384,33 @@ assert np.allclose(np.diff(exact) < 0, True)  # 4 is too much: it falls towards 
 
 # %%
 def smallest_beta_T():
-    ...
+    ### BEGIN SOLUTION
+    # for x_0^2 = 1, L_T = -1/2 log2(1 - alpha_bar_T), so alpha_bar_T must fall below 1 - 2^-0.002 = 1.4e-3
+    grid = np.arange(0.02, 0.9, 0.0005)
+    left = np.array([np.prod(1 - np.linspace(1e-4, b, 50)) for b in grid])
+    return grid[np.argmax(left < 1 - 2**-0.002)]
+    ### END SOLUTION
 
-
-def bits_at(beta_T):
-    return bits_per_dim(prior_term(Schedule.linear(50, beta_T=beta_T), np.ones((1, 1)))[0], 1)
-
-
-low, high = 0.02, 0.9
-for _ in range(40):  # bisection: L_T falls with beta_T
-    low, high = (low, (low + high) / 2) if bits_at((low + high) / 2) < 1e-3 else ((low + high) / 2, high)
-check("Exercise 3", smallest_beta_T(), high, {"20 times the usual value: it keeps the sum of the betas, and is more than enough": 0.4}, rtol=5e-3)
-assert bits_at(high) < 1e-3 < bits_at(0.98 * high)
+# %%
+check("smallest safe beta", smallest_beta_T)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# For $x_0^2=1$, $L_T=-\tfrac12\log_2(1-\bar\alpha_T)$, so $\bar\alpha_T$ must fall below $1-2^{-0.002}=1.4\cdot10^{-3}$. Then
-# solve for `beta_T`:
-#
-# ```python
-# def smallest_beta_T():
-#     grid = np.arange(0.02, 0.9, 0.0005)
-#     left = np.array([np.prod(1 - np.linspace(1e-4, b, 50)) for b in grid])
-#     return grid[np.argmax(left < 1 - 2**-0.002)]
-# ```
-# </details>
-#
 # ### Exercise 4: the same end in a tenth of the steps
 #
 # A schedule with *constant* $\beta$ and $T=100$ that ends at the same $\bar\alpha_T$ as the usual one. Which $\beta$?
 
 # %%
 def constant_beta(alpha_bar_T, T):
-    ...
+    ### BEGIN SOLUTION
+    return 1 - alpha_bar_T ** (1 / T)
+    ### END SOLUTION
 
-
+# %%
 target = schedule.alpha_bar[-1]
-check("Exercise 4", constant_beta(target, 100), 1 - target ** (1 / 100), {
-    "exact only for small beta: log(1 - beta) is not -beta": -np.log(target) / 100,
-    "the factor that survives, 1 - beta": target ** (1 / 100),
-})
+check("one beta for all steps", constant_beta, target, 100)
 assert np.isclose(Schedule.from_betas(np.full(100, 1 - target ** (1 / 100))).alpha_bar[-1], target, rtol=1e-9)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def constant_beta(alpha_bar_T, T):
-#     return 1 - alpha_bar_T ** (1 / T)
-# ```
-# </details>
-#
 # ## What to try next
 #
 # * Replace the digits by your own 28 × 28 picture with large flat areas. Which schedule erases it later, and why? (Think of

@@ -15,7 +15,7 @@
 # Needed: 01 (`given`) and 02 (`marginal`). All densities speak of a pair $s<t$; the textbook case is $s=t-1$.
 
 # %%
-from minidiff.notebook import check, exercises, plots, setup
+from minidiff.notebook import exercises, plots, setup
 
 rng = setup(seed=1)
 
@@ -25,6 +25,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Schedule, marginal, posterior, reverse_transition, transition
+from minidiff.course import check
 from minidiff.verify import show
 
 # %% [markdown]
@@ -332,31 +333,18 @@ assert np.all(np.diff(free) > 0) and np.all(free <= shared * (1 + 1e-9))
 
 # %%
 def skip_variance(alpha_bar, s, t):
-    ...
+    ### BEGIN SOLUTION
+    # the same four steps with 1 - beta_t -> alpha_bar_t / alpha_bar_s: nothing else changes
+    return (1 - alpha_bar[s]) / (1 - alpha_bar[t]) * (1 - alpha_bar[t] / alpha_bar[s])
+    ### END SOLUTION
 
-
+# %%
 t = np.arange(3, 9)
-right = np.array([posterior(short, np.ones(1), np.ones(1), k - 2, k).var for k in t])
-ab = short.alpha_bar
-check("Exercise 1", skip_variance(ab, t - 2, t), right, {
-    "beta-tilde_t, the variance for one step back": (1 - ab[t - 1]) / (1 - ab[t]) * short.beta[t],
-    "with beta_t for the noise added between s and t, which is more": (1 - ab[t - 2]) / (1 - ab[t]) * short.beta[t],
-    "the noise added between s and t; seeing x_0 reduces it": 1 - ab[t] / ab[t - 2],
-    "with the ratio upside down": (1 - ab[t]) / (1 - ab[t - 2]) * (1 - ab[t] / ab[t - 2]),
-}, entry="t - 3 =")
-assert np.isclose(by_bayes(short, 0.8, -0.5, 2, 4)[2], right[1], atol=1e-8)
+check("variance of a longer step", skip_variance, short.alpha_bar, t - 2, t)
+right = posterior(short, np.ones(1), np.ones(1), 2, 4).var
+assert np.isclose(by_bayes(short, 0.8, -0.5, 2, 4)[2], right, atol=1e-8)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# The same four steps with $1-\beta_t\to\bar\alpha_t/\bar\alpha_s$: nothing else changes.
-#
-# ```python
-# def skip_variance(alpha_bar, s, t):
-#     return (1 - alpha_bar[s]) / (1 - alpha_bar[t]) * (1 - alpha_bar[t] / alpha_bar[s])
-# ```
-# </details>
-#
 # ### Exercise 2: two suspects
 #
 # `suspect_a` and `suspect_b` both claim to be $q(x_s\mid x_t,x_0)$. Each carries a mistake that has been published. Do not read
@@ -364,9 +352,6 @@ assert np.isclose(by_bayes(short, 0.8, -0.5, 2, 4)[2], right[1], atol=1e-8)
 # `"sqrt(alpha_bar_t) for sqrt(1 - beta_t)"`, `"beta_t for sqrt(beta_t)"`, `"index of alpha_bar off by one"`.
 
 # %%
-bug_a = None
-bug_b = None
-
 print(" t     mean: truth   suspect a   suspect b      variance: truth   suspect a   suspect b")
 for t in (2, 3, 5, 8):
     args = (np.array([0.8]), np.array([-0.5]), t - 1, t)
@@ -374,25 +359,22 @@ for t in (2, 3, 5, 8):
     _, mean, var = by_bayes(short, 0.8, -0.5, t - 1, t)
     print(f"{t:2d}  {mean:14.4f}  {a.mean[0]:10.4f}  {b.mean[0]:10.4f}  {var:19.4f}  {a.var:10.4f}  {b.var:10.4f}")
     assert abs(a.mean[0] - mean) > 1e-3 or abs(a.var - var) > 1e-3
-check("Suspect a", bug_a, "sqrt(alpha_bar_t) for sqrt(1 - beta_t)", {
-    "beta_t for beta-tilde_t": "its variance is right at every t; look at the mean"})
-check("Suspect b", bug_b, "beta_t for beta-tilde_t", {
-    "index of alpha_bar off by one": f"no: at t = 8 its variance is {short.beta[8]:.4f} exactly; print short.beta and short.alpha_bar"})
+
+# %%
+bug_a, bug_b = None, None
+### BEGIN SOLUTION
+# Suspect a has the right variance and a mean whose error grows with t: the weight of x_t carries the whole way sqrt(alpha_bar_t) where
+# the last step sqrt(1 - beta_t) belongs. Put x_0 = 0, x_t = 1 to isolate it. Suspect b has the right mean, and its variance is beta_t; the
+# ratio to beta-tilde_t is 2.29 at t = 2, 1.63 at t = 3, 1.07 at t = 8: it fades with t.
+bug_a = "sqrt(alpha_bar_t) for sqrt(1 - beta_t)"
+bug_b = "beta_t for beta-tilde_t"
+### END SOLUTION
+
+# %%
+check("suspect a", bug_a)
+check("suspect b", bug_b)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Suspect a has the right variance and a mean whose error grows with $t$: the weight of $x_t$ carries the whole way
-# $\sqrt{\bar\alpha_t}$ where the last step $\sqrt{1-\beta_t}$ belongs. Put $x_0=0$, $x_t=1$ to isolate it. Suspect b has the
-# right mean, and its variance is $\beta_t$; the ratio to $\tilde\beta_t$ is 2.29 at $t=2$, 1.63 at $t=3$, 1.07 at $t=8$: it
-# fades with $t$.
-#
-# ```python
-# bug_a = "sqrt(alpha_bar_t) for sqrt(1 - beta_t)"
-# bug_b = "beta_t for beta-tilde_t"
-# ```
-# </details>
-#
 # ### Exercise 3: the ratio near the data
 #
 # For constant $\beta\ll1$ show that $\tilde\beta_t/\beta\to(t-1)/t$ and give the ratio at $t=2,3,4$. (No schedule can avoid it:
@@ -400,23 +382,17 @@ check("Suspect b", bug_b, "beta_t for beta-tilde_t", {
 
 # %%
 ratios = None
+### BEGIN SOLUTION
+# 1 - alpha_bar_t = 1 - (1 - beta)^t is about t beta, so beta-tilde_t / beta is about (t - 1) / t
+ratios = [1 / 2, 2 / 3, 3 / 4]
+### END SOLUTION
 
+# %%
+check("ratio near the data", ratios)
 tiny = Schedule.from_betas(np.full(4, 1e-9))
-limit = np.array([posterior(tiny, np.ones(1), np.ones(1), k - 1, k).var / 1e-9 for k in (2, 3, 4)])
-check("Exercise 3", ratios, limit, {"t / (t - 1): the ratio upside down": np.array([2, 3 / 2, 4 / 3]),
-                                    "one step late: (t - 2) / (t - 1)": np.array([0, 1 / 2, 2 / 3])}, entry="t - 2 =")
-assert np.all(np.diff(limit) > 0)
+assert np.all(np.diff([posterior(tiny, np.ones(1), np.ones(1), k - 1, k).var for k in (2, 3, 4)]) > 0)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $1-\bar\alpha_t=1-(1-\beta)^t\approx t\beta$, so $\tilde\beta_t/\beta=(1-\bar\alpha_{t-1})/(1-\bar\alpha_t)\approx(t-1)/t$.
-#
-# ```python
-# ratios = [1 / 2, 2 / 3, 3 / 4]
-# ```
-# </details>
-#
 # ## What to try next
 #
 # * Replace the data of section 5 by one Gaussian. What do both curves do, and why?

@@ -1,0 +1,20 @@
+"""All exercises, by name, in the order of the course."""
+
+from __future__ import annotations
+
+import difflib
+
+from minidiff.course import exercises_00, exercises_01, exercises_02, exercises_03
+from minidiff.course.exercise import Exercise
+
+PARTS = (exercises_00, exercises_01, exercises_02, exercises_03)
+EXERCISES: dict[str, Exercise] = {e.name: e for part in PARTS for e in part.EXERCISES}
+
+
+def find(name: str) -> Exercise:
+    """The exercise of this name; ValueError with the nearest names if there is none."""
+    if name not in EXERCISES:
+        near = difflib.get_close_matches(name, EXERCISES, n=3, cutoff=0.4)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise ValueError(f"there is no exercise {name!r}{hint}")
+    return EXERCISES[name]
