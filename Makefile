@@ -68,8 +68,8 @@ test-lab: setup  ## a real browser opens a notebook and moves a slider (needs ch
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
 
-lab: setup  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course
+	$(BIN)/minidiff lab
 
 wheel: setup  ## build dist/minidiff-*.whl, data and weights inside
 	$(PY) -m hatchling build -t wheel -d dist
