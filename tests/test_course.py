@@ -11,6 +11,9 @@ import torch
 
 from minidiff.course import EXERCISES, check, find, table, verdict
 from minidiff.course.exercise import Exercise
+from minidiff.nn import count_parameters
+from minidiff.nn.blocks import ResBlock
+from minidiff.wrappers import Windowed
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks" / "src").glob("*.py"))
 CALL = re.compile(r'^check\("([^"]+)", (\w+)', re.M)
@@ -43,6 +46,13 @@ def test_exercises_have_names_of_their_own():
     assert len(EXERCISES) == sum(len(part.EXERCISES) for part in table.PARTS)
     with pytest.raises(ValueError, match=r"there is no exercise 'two look' \(did you mean two looks"):
         find("two look")
+
+
+def test_references_agree_with_the_networks_and_wrappers_that_they_count():
+    for widths in ((48, 96, 192), (48, 48, 192)):
+        assert find("weights of a residual block").reference(*widths) == count_parameters(ResBlock(*widths))
+    for side in range(8, 30):
+        assert find("windows of a canvas").reference(side, 8, 8, 3) == len(Windowed(None, 8, 3).starts(side))
 
 
 # -- the notebooks -------------------------------------------------------------------------------------------------------

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import difflib
 
-from minidiff.course import exercises_00, exercises_01, exercises_02, exercises_03
+from minidiff.course import (
+    exercises_00,
+    exercises_01,
+    exercises_02,
+    exercises_03,
+    exercises_10,
+    exercises_11,
+    exercises_12,
+    exercises_13,
+    exercises_14,
+    exercises_15,
+)
 from minidiff.course.exercise import Exercise
 
-PARTS = (exercises_00, exercises_01, exercises_02, exercises_03)
+PARTS = (
+    exercises_00, exercises_01, exercises_02, exercises_03,
+    exercises_10, exercises_11, exercises_12, exercises_13, exercises_14, exercises_15,
+)  # fmt: skip
 EXERCISES: dict[str, Exercise] = {e.name: e for part in PARTS for e in part.EXERCISES}
 
 

@@ -14,7 +14,7 @@
 # You need notebooks 02 (forward process), 04 (the bound), 07 (training in the plane).
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=10)
 
@@ -26,12 +26,12 @@ import torch
 from minidiff import Clipped, Gaussian, Schedule, bits_per_dim, ddim, ddpm, last, marginal, variational_bound
 from minidiff.arrays import normal
 from minidiff.bound import discretised_log_prob, step_term
+from minidiff.course import check
 from minidiff.estimate import stratified_bound
 from minidiff.learn import NetworkDenoiser, Training, fit, read_metadata, simple_loss
 from minidiff.learn.train import ema_update
 from minidiff.metrics import frechet_distance
 from minidiff.nn import UNet, count_parameters
-from minidiff.nn.blocks import ResBlock
 from minidiff.run import build, load_classifier, mnist, pretrained, scale, weights_path
 
 # %% [markdown]
@@ -436,6 +436,8 @@ for name in ("mnist-ddpm", "mnist-learned-variance"):
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: where the weights sit
 #
 # How many numbers does a residual block from $c_\text{in}$ to $c_\text{out}$ channels hold, told the time by a vector of length $e$? Two
@@ -444,60 +446,76 @@ for name in ("mnist-ddpm", "mnist-learned-variance"):
 
 # %%
 def block_parameters(c_in, c_out, e):
-    ...
+    ### BEGIN SOLUTION
+    # The second convolution is the largest part: widths enter squared, so half the width is a quarter of the weights.
+    norms = 2 * c_in + 2 * c_out
+    convolutions = 9 * c_in * c_out + c_out + 9 * c_out**2 + c_out
+    time = 2 * e * c_out + 2 * c_out
+    across = 0 if c_in == c_out else c_in * c_out + c_out
+    return norms + convolutions + time + across
+    ### END SOLUTION
 
-
-right, time, across = count_parameters(ResBlock(48, 96, 192)), 192 * 192 + 192, 48 * 96 + 96
-check("Exercise 1", block_parameters(48, 96, 192), right, {
-    "without the road across": right - across,
-    "without the linear layer that brings the time": right - time,
-    "without biases": right - (96 + 96 + 192 + 96),
-    "without the normalisations": right - (96 + 192),
-})
+# %%
+check("weights of a residual block", block_parameters, 48, 96, 192)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $(2c_\text{in} + 2c_\text{out}) + (9c_\text{in}c_\text{out} + c_\text{out}) + (9c_\text{out}^2 + c_\text{out}) + (2e\,c_\text{out} + 2c_\text{out})$, and
-# $c_\text{in}c_\text{out} + c_\text{out}$ for the road across if the widths differ. The second convolution is the largest part: widths enter squared, so half the width is a quarter of the weights.
-# </details>
-#
 # ### Exercise 2: what normalisation sees
 #
 # Leave the `GroupNorm` layers in place in section 2 and repeat the gradient picture. How many pixels
-# does the flat network see now, and by what road? Is that enough to draw a digit?
-#
-# <details><summary>Solution</summary>
-#
-# All 784: GroupNorm subtracts a mean over the whole picture and divides by a deviation, so each pixel feels every other one, but only through two
-# numbers for each group of channels. That says how bright the picture is, not where the ink lies.
-# </details>
-#
+# does the flat network see now, and by what road? Is that enough to draw a digit? (The check asks for the number.)
+
+# %%
+pixels_seen = None
+### BEGIN SOLUTION
+# All 784: GroupNorm subtracts a mean over the whole picture and divides by a deviation, so each pixel feels every other one,
+# but only through two numbers for each group of channels. That says how bright the picture is, not where the ink lies.
+pixels_seen = 784
+### END SOLUTION
+
+# %%
+check("reach of normalisation", pixels_seen)
+
+# %% [markdown]
 # ### Exercise 3: a network that is not told the time
 #
 # Replace `net.time` by a module that returns zeros, train as in section 4, and compare the two `loss_at` curves. At which $t$ should ignorance cost
-# most? Write your guess down first, with a reason, and then measure.
-#
-# <details><summary>Solution</summary>
-#
-# Less than most people guess. After the same 220 steps we measured, with the time and without it: $t=1$: 0.932, 0.974; $t=10$: 0.577, 0.655; $t=100$: 0.162, 0.170;
-# $t=300$: 0.075, 0.077; $t=1000$: 0.017, 0.018. The noise level can be read off the picture: the black background shows the noise alone, some four hundred
-# times. Ignorance costs most at $t\approx10$, where the noise is about as wide as the pixels' own texture.
-# </details>
-#
+# most? Write your guess down first, with a reason, and then measure. Choose from `"t = 1"`, `"t = 10"`, `"t = 100"`, `"t = 300"`, `"t = 1000"`.
+
+# %%
+dearest = None
+### BEGIN SOLUTION
+# Less than most people guess. After the same 220 steps we measured, with the time and without it: t = 1: 0.932, 0.974;
+# t = 10: 0.577, 0.655; t = 100: 0.162, 0.170; t = 300: 0.075, 0.077; t = 1000: 0.017, 0.018. The noise level can be read off
+# the picture: the black background shows the noise alone, some four hundred times. Ignorance costs most at about t = 10,
+# where the noise is about as wide as the pixels' own texture.
+dearest = "t = 10"
+### END SOLUTION
+
+# %%
+check("price of not knowing t", dearest)
+
+# %% [markdown]
 # ### Exercise 4: no skips
 #
 # In the shipped network, zero the skip half of what every `up` block reads (a forward pre-hook does it). Does the loss suffer more at
 # small $t$ or at large $t$? Predict from what the skips carry, then measure. Then train a network that never had them.
-#
-# <details><summary>Solution</summary>
-#
-# At *every* $t$. Shipped weights without skips: 2.5 instead of 0.22 at $t=1$, 2.4 instead of 0.060 at $t=100$, 1.06 instead of 0.0001 at $t=1000$: worse than answering
-# zero, whose loss is 1. It is tempting to say that the details matter at small $t$ only. But the answer is the *noise*, and noise is a matter of single pixels at every
-# $t$; at $t=1000$ it is the input itself, which the skips hand across and the $7\times7$ middle cannot. Trained without skips from the start (220 steps, as in section 4), the loss stays at 0.98
-# for $t=1$ and at 0.74 from $t=300$ to $1000$, where the same network with skips has 0.075 to 0.017.
-# </details>
-#
+# Where is the shipped network without skips worse than answering zero, whose loss is 1: `"small t"`, `"large t"` or `"every t"`?
+
+# %%
+suffers = None
+### BEGIN SOLUTION
+# At every t. Shipped weights without skips: 2.5 instead of 0.22 at t = 1, 2.4 instead of 0.060 at t = 100, 1.06 instead of
+# 0.0001 at t = 1000: worse than answering zero. It is tempting to say that the details matter at small t only. But the answer
+# is the noise, and noise is a matter of single pixels at every t; at t = 1000 it is the input itself, which the skips hand
+# across and the 7 x 7 middle cannot. Trained without skips from the start (220 steps, as in section 4), the loss stays at
+# 0.98 for t = 1 and at 0.74 from t = 300 to 1000, where the same network with skips has 0.075 to 0.017.
+suffers = "every t"
+### END SOLUTION
+
+# %%
+check("skips taken away", suffers)
+
+# %% [markdown]
 # ## What to try next
 #
 # `minidiff train mnist-ddpm` for your own hours; `minidiff sample mnist-ddpm --sampler ddpm --steps 250` for a sheet of digits; notebook 04 again, now that you

@@ -16,7 +16,7 @@
 # You need notebooks 03, 07 and 08. Nothing is trained here. In sections 1 to 7 the denoiser is exact, so no error there can be blamed on a network; section 8 then asks trained networks for digits.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=11)
 from functools import partial
@@ -26,9 +26,12 @@ import torch
 from scipy.integrate import quad
 from minidiff import ClassDenoiser, Clipped, ExactDenoiser, GaussianMixture, Guided, Label, Prediction, Schedule, inpaint, start_from
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.metrics import sliced_wasserstein
 from minidiff.notebook.card import card
 from minidiff.process import posterior_variance
+
+# %%
 from minidiff.run import load_classifier, mnist, pretrained, scale
 from minidiff.run.conditions import coarse, label, low_resolution, partly
 from minidiff.sample import ddim, ddpm, dpm_solver, heun, last
@@ -567,70 +570,52 @@ print(f"length of the middle, relative to a start: straight {paths[4].norm() / z
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the right answer, in general
 # $(a,b)$ has means $m_a=1$, $m_b=-2$, standard deviations $2$ and $0.5$, correlation $0.6$. Return the mean and the variance of $b$ given $a=3$.
 
 # %%
 def my_conditional(m_a, m_b, s_a, s_b, rho, a):
-    return None  # your line: (mean, variance)
+    ### BEGIN SOLUTION
+    # -2 + 0.15 * 2 = -1.7 and 0.25 * 0.64 = 0.16. The variance does not depend on the value of a. (For a mixture it does:
+    # the weights change.)
+    return m_b + rho * s_b / s_a * (a - m_a), s_b**2 * (1 - rho**2)
+    ### END SOLUTION
 
-one = GaussianMixture([1.0], [[1.0, -2.0]], [[[4.0, 0.6], [0.6, 0.25]]]).conditional([0], [3.0])
-_ = check("mean and variance of b", my_conditional(1.0, -2.0, 2.0, 0.5, 0.6, 3.0), [one.mean()[0], one.covs[0, 0, 0]], mistakes={
-    "with the correlation where the slope rho s_b / s_a belongs": [-2 + 0.6 * 2, 0.16], "with the slope upside down, rho s_a / s_b": [-2 + 2.4 * 2, 0.16],
-    "without subtracting m_a": [-2 + 0.15 * 3, 0.16], "with the standard deviation instead of the variance": [-1.7, 0.4],
-    "with the variance of the standardised pair, 1 - rho^2": [-1.7, 0.64]})
+# %%
+check("pair, one part given", my_conditional, 1.0, -2.0, 2.0, 0.5, 0.6, 3.0)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return m_b + rho * s_b / s_a * (a - m_a), s_b**2 * (1 - rho**2)`: $-2+0.15\cdot2=-1.7$ and $0.25\cdot0.64=0.16$. The variance does not depend on the value of $a$. (For a mixture it does: the weights change.)
-# </details>
-#
 # ### Exercise 2: the known part, at the right level
-# The step went from $t$ to $s<t$. Return the known part for the picture that has just arrived, given noise `z`.
+# The step went from $t$ to $s<t$. Return the known part for the picture that has just arrived, given noise `z`; `schedule.scales` is all you need.
 
 # %%
 def my_known(schedule, known, z, s, t):
-    return None  # your line, with schedule.scales
+    ### BEGIN SOLUTION
+    # With level t the known pixels come out noisy at the very end (t = 1 instead of 0). That is seen at once if you assert
+    # that they are exact, and hardly ever if you look at pictures.
+    signal, noise = schedule.scales(s)
+    return signal * known + noise * z
+    ### END SOLUTION
 
-value, z, s, t = np.array([0.5, -1.0]), np.array([0.3, 0.7]), 20, 25
-(signal, noise), (signal_t, noise_t) = schedule.scales(s), schedule.scales(t)
-_ = check("known part after the step to s", my_known(schedule, value, z, s, t), signal * value + noise * z, mistakes={
-    "noised to t, where the step came from: one level too noisy": signal_t * value + noise_t * z, "clean: the model has never seen a clean pixel beside noisy ones": value,
-    "only scaled, with no noise": signal * value, "with the variance in place of the standard deviation of the noise": signal * value + noise**2 * z,
-    "noised, but not scaled down": value + noise * z})
+# %%
+check("known part after a step", my_known, schedule, np.array([0.5, -1.0]), np.array([0.3, 0.7]), 20, 25)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `signal, noise = schedule.scales(s); return signal * known + noise * z`. With level $t$ the known pixels come out noisy at the very end ($t=1$ instead of 0). That is seen at once if you assert that they are exact, and hardly ever if you look at pictures.
-# </details>
-#
 # ### Exercise 3: the bill
-# `inpaint` over $n$ steps with `resample=U`: how many calls of the network? Return it for $n=250$, $U=10$ and for $n=50$, $U=1$.
+# `inpaint` over $n$ steps with `resample=U`: how many calls of the network? Return it for $n=250$, $U=10$ and for $n=50$, $U=1$; `n` and `U` are arrays of these pairs. (The check runs `inpaint` and counts.)
 
 # %%
 def my_calls(n, U):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # 2491 and 50. Noising back costs no call. RePaint's own setting is 250 steps and U = 10 (with jumps of ten steps instead
+    # of one), so one picture costs 2.5 ordinary pictures of a thousand steps.
+    return U * (n - 1) + 1
+    ### END SOLUTION
 
-calls = []
-class Meter(Wiener):
-    def __call__(self, x_t, t, cond=None):
-        calls[-1] += 1
-        return super().__call__(x_t, t, cond)
-Meter.schedule = Schedule.cosine(250, max_beta=0.5)
-for steps, U in ((250, 10), (50, 1)):
-    calls.append(0)
-    last(inpaint(Meter(), draw(np.zeros((1, D))), Meter.schedule.times(steps), draw, picture[None], masks["hole of 12"][None], resample=U))
-answers = [my_calls(250, 10), my_calls(50, 1)]
-_ = check("calls", None if None in answers else answers, calls, mistakes={"all steps U times; the last one is made once": [2500, 50], "one call for each noising back, too": [250 + 2 * 9 * 249, 50],
-    "U extra tries instead of U in all": [249 * 11 + 1, 99]})
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return U * (n - 1) + 1`: 2491 and 50. Noising back costs no call. RePaint's own setting is $250$ steps and $U=10$ (with jumps of ten steps instead of one), so one picture costs 2.5 ordinary pictures of a thousand steps.
-# </details>
+# %%
+check("calls of inpainting", my_calls, np.array([250, 50]), np.array([10, 1]))
 
 # %% [markdown]
 # ## What to try next

@@ -15,15 +15,15 @@
 # You need notebooks 01, 02 and 10. The weights ship with the course; one small autoencoder is trained here. The quick profile uses the 2,000 pictures that ship, the full one all 60,000 if they are there.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=12)
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from minidiff import Schedule
-from minidiff.gaussian import Gaussian
+from minidiff import Gaussian, Schedule
+from minidiff.course import check
 from minidiff.learn import FirstStage, NetworkDenoiser, Training, Weights, descend, first_stage_objective, first_stage_terms, fit
 from minidiff.metrics import sliced_wasserstein
 from minidiff.nn import MLP, UNet, blocks, count_parameters
@@ -347,77 +347,65 @@ assert half["f = 8"] < half["f = 4"] and all(c > 0.9 for c in (coherent["f = 4"]
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the size of a latent
-# Pictures of $256\times256\times3$, $f=8$, $c=4$ (Stable Diffusion's numbers for half its size). How many numbers has a latent, and how many times fewer is that than the picture?
+# Pictures of $256\times256\times3$, $f=8$, $c=4$ (Stable Diffusion's numbers for half its size). How many numbers has a latent, and how many times fewer is that than the picture? Return both, in this order.
 
 # %%
 def my_size(H, W, f, c):
-    return None  # your line: (numbers of the latent, how many times fewer than the picture)
+    ### BEGIN SOLUTION
+    # 32 * 32 * 4 = 4096 numbers, 3 f^2 / c = 48 times fewer. A factor of 8 is not an eighth.
+    return H // f * (W // f) * c, 3 * f * f / c
+    ### END SOLUTION
 
-_ = check("numbers and ratio", my_size(256, 256, 8, 4), [4096, 48], mistakes={
-    "f counted once, not for height and width": [32768, 6], "only the places, without the channels": [1024, 192],
-    "the ratio of places, 64: the channels count too": [4096, 64], "f squared twice": [64, 3072]})
+# %%
+check("size of a latent", my_size, 256, 256, 8, 4)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return H // f * (W // f) * c, 3 * f * f / c`: $32\cdot32\cdot4=4096$ numbers, $3f^2/c=48$ times fewer. A factor of 8 is *not* an eighth.
-# </details>
-#
 # ### Exercise 2: the KL term
-# Return $\mathrm{KL}(\mathcal N(\mu,\sigma^2)\,\|\,\mathcal N(0,1))$ in nats for a mean and a *log-variance*.
+# Return $\mathrm{KL}(\mathcal N(\mu,\sigma^2)\,\|\,\mathcal N(0,1))$ in nats for a mean and a *log-variance*, entry by entry.
 
 # %%
 def my_kl(mean, log_var):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # at mean 0 and log-variance 0 it is 0
+    return 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var)
+    ### END SOLUTION
 
-m, v = np.array([0.5, -2.0, 0.0]), np.array([-1.0, 0.3, 0.0])
-kl_right = 0.5 * (m**2 + np.exp(v) - 1 - v)
-_ = check("KL(q || N(0, 1))", my_kl(m, v), kl_right, mistakes={
-    "without the factor 1/2": 2 * kl_right, "log_var taken for a log standard deviation": 0.5 * (m**2 + np.exp(2 * v) - 1 - 2 * v),
-    "the log with the wrong sign": 0.5 * (m**2 + np.exp(v) - 1 + v), "log_var where the variance belongs": 0.5 * (m**2 + v - 1 - v),
-    "the other direction, KL(N(0, 1) || q)": Gaussian(np.zeros(3), 1.0).kl(Gaussian(m, np.exp(v)))})
+# %%
+check("KL of an encoder", my_kl, np.array([0.5, -2.0, 0.0]), np.array([-1.0, 0.3, 0.0]))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var)`. At $\mu=0$, $\log\sigma^2=0$ it is 0.
-# </details>
-#
 # ### Exercise 3: what the scale does to the schedule
 # Latents have standard deviation $s$ and nobody scaled them. At which $\bar\alpha$ has the *scaled* space the same signal-to-noise ratio as the unscaled one has at $\bar\alpha_t$? Return it.
 
 # %%
 def my_alpha_bar(alpha_bar, s):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # SNR = s^2 alpha_bar / (1 - alpha_bar), and the alpha_bar of an SNR is SNR / (1 + SNR). With s = 5 half noise
+    # (alpha_bar = 0.5) has become 4 % noise.
+    return alpha_bar * s**2 / (alpha_bar * s**2 + 1 - alpha_bar)
+    ### END SOLUTION
 
-a_bar, s = np.array([0.1, 0.5, 0.9]), 5.0
-_ = check("alpha_bar of equal SNR", my_alpha_bar(a_bar, s), a_bar * s**2 / (a_bar * s**2 + 1 - a_bar), mistakes={
-    "s where s squared belongs": a_bar * s / (a_bar * s + 1 - a_bar), "the wrong way round: the unscaled is the cleaner one": a_bar / s**2 / (a_bar / s**2 + 1 - a_bar),
-    "the ratio itself, not alpha_bar": a_bar * s**2 / (1 - a_bar), "the variance of x_t": a_bar * s**2 + 1 - a_bar})
+# %%
+check("alpha_bar of equal SNR", my_alpha_bar, np.array([0.1, 0.5, 0.9]), 5.0)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $\mathrm{SNR}=s^2\bar\alpha/(1-\bar\alpha)$ and $\bar\alpha'=\mathrm{SNR}/(1+\mathrm{SNR})$: `return alpha_bar * s**2 / (alpha_bar * s**2 + 1 - alpha_bar)`. With $s=5$ half noise ($\bar\alpha=0.5$) has become 4 % noise.
-# </details>
-#
 # ### Exercise 4: the bill
 # At $f=4$ our encoder costs 44 MFLOP a picture and the decoder 143; the network of notebook 13 costs 193 MFLOP a call in that space and 780 in pixels. Sampling takes 20 calls and one decoding. Return the ratio of the cost in pixels to the cost in latents.
 
 # %%
 def my_ratio(pixel, latent, encoder, decoder, calls):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # 3.9. The decoder is called once; with few steps it is no longer free.
+    return calls * pixel / (calls * latent + decoder)
+    ### END SOLUTION
 
-_ = check("pixel / latent", my_ratio(780, 193, 44, 143, 20), 20 * 780 / (20 * 193 + 143), mistakes={
-    "the decoder counted at every step": 780 / (193 + 143), "without the decoder": 780 / 193, "encoder too: nothing is encoded in sampling": 20 * 780 / (20 * 193 + 187)})
+# %%
+check("bill of latent sampling", my_ratio, 780, 193, 44, 143, 20)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return calls * pixel / (calls * latent + decoder)`: 3.9. The decoder is called once; with few steps it is no longer free.
-# </details>
-#
 # ## What to try next
 #
 # * You have 60 seconds of training and want the best samples. Which $f$? Guess now; the next notebook measures.

@@ -15,7 +15,7 @@
 # You need notebooks 08, 11 and 12. The weights ship: a class-conditional model in the latent space of $f=4$, trained on CPU cores alone (its card in `data/README.md` says how long). Do not expect photographs that fool anyone. Expect to see *what* is right and what is not.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=13)
 import matplotlib.pyplot as plt
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from minidiff import Guided
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.learn import NetworkDenoiser, Training, fit, simple_loss
 from minidiff.nn import UNet, count_parameters
 from minidiff.notebook.card import card, measured
@@ -305,57 +306,53 @@ print(f"read as what was asked for: {right.double().mean():.0%} of these 50; rea
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the number that is forgotten
 # `z` came out of the sampler, `s` is the scale of the latent space ($z_0=s\,\mathcal E(x)$). What does the decoder get?
 
 # %%
 def my_decoder_input(z, s):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # Here s is near 1, so forgetting it would hardly show; in Stable Diffusion it is 0.18215, and pictures without it
+    # are flat and grey.
+    return z / s
+    ### END SOLUTION
 
-value, s = np.array([0.5, -1.0, 2.0]), 0.25
-_ = check("input of the decoder", my_decoder_input(value, s), value / s, mistakes={
-    "the scale forgotten: contrast and colours come out wrong, and nothing complains": value, "multiplied once more": value * s,
-    "divided by the variance": value / s**2, "divided by its root": value / np.sqrt(s)})
+# %%
+check("input of the decoder", my_decoder_input, np.array([0.5, -1.0, 2.0]), 0.25)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return z / s`. Here $s$ is near 1, so forgetting it would hardly show; in Stable Diffusion it is 0.18215, and pictures without it are flat and grey.
-# </details>
-#
 # ### Exercise 2: who has the last word
 # Sampled pictures have a Fréchet distance $d$; reconstructions of real ones through the same decoder have $r$, real ones $o$ (the floor). Say which share of the excess over the floor no diffusion model in this space could remove, if it drew latents *perfectly*.
 
 # %%
 def my_share(d, r, o):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # A fifth. (A bookkeeping, not a theorem: distances do not add. A perfect sampler of latents would give decoded
+    # pictures with the law of reconstructions, whose distance is r. That part is exact.)
+    return (r - o) / (d - o)
+    ### END SOLUTION
 
-_ = check("share", my_share(60.0, 20.0, 10.0), 0.2, mistakes={
-    "the floor not subtracted": 20 / 60, "the floor subtracted only below": 20 / 50, "the share the diffusion could remove": 0.8})
+# %%
+check("share of the decoder", my_share, 60.0, 20.0, 10.0)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return (r - o) / (d - o)`: a fifth. (A bookkeeping, not a theorem: distances do not add. A perfect sampler of latents would give decoded pictures with the law of reconstructions, whose distance is $r$. That part *is* exact.)
-# </details>
-#
 # ### Exercise 3: seconds
-# Encoding 50,000 pictures and their mirror images takes 44 MFLOP each, a training step $3\times193$ MFLOP a picture, in pixels $3\times780$. After how many training pictures has the latent model paid for the encoding?
+# Encoding 50,000 pictures and their mirror images takes 44 MFLOP each, a training step $3\times193$ MFLOP a picture, in pixels $3\times780$. After how many training pictures has the latent model paid for the encoding? (`pictures` is 100,000; `encode`, `latent` and `pixel` are the MFLOP of a picture, the last two with the factor 3.)
 
 # %%
 def my_break_even(pictures, encode, latent, pixel):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # 2,500 pictures, 39 steps of 64. (The autoencoder's own training is another matter: 128,000 pictures. It is paid
+    # once and used by every model after.)
+    return pictures * encode / (pixel - latent)
+    ### END SOLUTION
 
-_ = check("pictures", my_break_even(100_000, 44, 3 * 193, 3 * 780), 100_000 * 44 / (3 * 780 - 3 * 193), mistakes={
-    "compared with the whole cost of a pixel step": 100_000 * 44 / (3 * 780), "compared with the latent step": 100_000 * 44 / (3 * 193),
-    "forward only: training costs three times that": 100_000 * 44 / (780 - 193)})
+# %%
+check("encoding paid for", my_break_even, 100_000, 44, 3 * 193, 3 * 780)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return pictures * encode / (pixel - latent)`: 2,500 pictures, 39 steps of 64. (The autoencoder's own training is another matter: 128,000 pictures. It is paid once and used by every model after.)
-# </details>
-#
 # ## What to try next
 #
 # * Swap the KL autoencoder for the codebook: `minidiff train cifar-latent-f4 --set latent=cifar-autoencoder-vq-f4`. Its latents are not scaled by a KL; does the sampler mind?

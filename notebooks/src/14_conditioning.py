@@ -17,7 +17,7 @@
 # You need notebooks 11 and 13. Everything runs in the latent space of a small autoencoder for scenes ($f=4$, 8 channels); all weights ship, trained on CPU cores alone.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=14)
 import textwrap
@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from minidiff.course import check
 from minidiff.learn import read_metadata, simple_loss
 from minidiff.nn import count_parameters
 from minidiff.nn.attention import CrossAttention, attention, attention_weights
@@ -359,60 +360,55 @@ caption_explorer(denoiser, space, judge)
 # %% [markdown]
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the mask
 # Sentences of different lengths share a batch. Write attention for *one* question `q` (d,), keys `k` (M, d), values `v` (M, e) and a mask (M,), True where there is a word. NumPy; padding must have no influence at all.
 
 # %%
 def my_masked_attention(q, k, v, mask):
-    return None  # your lines
+    ### BEGIN SOLUTION
+    # the maximum is subtracted so that no exponential overflows; it cancels
+    s = np.where(mask, k @ q / np.sqrt(len(q)), -np.inf)
+    a = np.exp(s - s[mask].max())
+    return a / a.sum() @ v
+    ### END SOLUTION
 
+# %%
 q, k, v, mask = rng.standard_normal(8), rng.standard_normal((5, 8)), rng.standard_normal((5, 3)), np.array([1, 1, 1, 0, 0], bool)
-e = np.exp(k @ q / np.sqrt(8))
-zero_scores = np.exp(np.where(mask, k @ q / np.sqrt(8), 0))
-_ = check("masked attention", my_masked_attention(q, k, v, mask), (e * mask / (e * mask).sum()) @ v, mistakes={
-    "padding is still looked at": e / e.sum() @ v, "masked after the softmax: the weights no longer sum to 1": (e * mask / e.sum()) @ v,
-    "scores of padding set to 0 instead of minus infinity: e^0 is 1": zero_scores / zero_scores.sum() @ v,
-    "the root of d is missing": (np.exp(k @ q) * mask / (np.exp(k @ q) * mask).sum()) @ v})
+check("masked attention", my_masked_attention, q, k, v, mask)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `s = np.where(mask, k @ q / np.sqrt(len(q)), -np.inf); a = np.exp(s - s[mask].max()); return a / a.sum() @ v`. The maximum is subtracted so that no exponential overflows; it cancels.
-# </details>
-#
 # ### Exercise 2: what chance would reach
-# A network knows which two digits and which two colours, all different, but not which belongs to which, and guesses. It knows the relation. In which share of its pictures is all right? And if it draws each of four *alike* digits correctly with probability 0.95, independently, in which share of squares is all right?
+# A network knows which two digits and which two colours, all different, but not which belongs to which, and guesses. It knows the relation. In which share of its pictures is all right? And if it draws each of four *alike* digits correctly with probability 0.95, independently, in which share of squares is all right? Return both shares, in this order.
 
 # %%
 def my_shares():
-    return None  # two numbers
+    ### BEGIN SOLUTION
+    # Pairing: right with probability 1/2. Which of the two things comes first: again 1/2, for "the relation" alone (one
+    # above the other) does not say which is on top. And 0.95^4 = 0.81: what is judged as a whole fails with its weakest part.
+    return 0.25, 0.95**4
+    ### END SOLUTION
 
-_ = check("shares", my_shares(), (0.25, 0.95**4), mistakes={
-    "two ways to pair digits with colours, but also two ways to place them": (0.5, 0.95**4), "four digits must all be right": (0.25, 0.95)})
+# %%
+check("what chance would reach", my_shares)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return 0.25, 0.95**4`. Pairing: right with probability 1/2. Which of the two things comes first: again 1/2, for "the relation" alone (one above the other) does not say which is on top. And $0.95^4=0.81$: what is judged as a whole fails with its weakest part.
-# </details>
-#
 # ### Exercise 3: the price of cross-attention
 # A layer of width $C$ over a map of $n\times n$ places and $M$ tokens of width $D$. Count its multiplications: $Q$, $K$, $V$, scores, weighted sum, output. Which part grows with the picture *and* the sentence? `my_cost(n, M, C, D)`.
 
 # %%
 def my_cost(n, M, C, D):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # Only the last term, scores and weighted sum, has both. Self-attention has n^4 there: that, not the sentence, is
+    # what becomes dear on a large canvas (notebook 15).
+    return 2 * n**2 * C**2 + 2 * M * D * C + 2 * n**2 * M * C
+    ### END SOLUTION
 
-_ = check("multiplications", my_cost(8, 15, 96, 64), 2 * 64 * 96**2 + 2 * 15 * 64 * 96 + 2 * 64 * 15 * 96, mistakes={
-    "that is self-attention: keys from the places": 4 * 64 * 96**2 + 2 * 64 * 64 * 96, "the output projection is missing": 64 * 96**2 + 2 * 15 * 64 * 96 + 2 * 64 * 15 * 96,
-    "keys and values come of the tokens, D wide": 2 * 64 * 96**2 + 2 * 15 * 96**2 + 2 * 64 * 15 * 96})
+# %%
+check("price of cross-attention", my_cost, 8, 15, 96, 64)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return 2 * n**2 * C**2 + 2 * M * D * C + 2 * n**2 * M * C`. Only the last term, scores and weighted sum, has both. Self-attention has $n^4$ there: that, not the sentence, is what becomes dear on a large canvas (notebook 15).
-# </details>
-#
 # ## What to try next
 #
 # * Make it a bag of words: in `minidiff/nn/text.py` let places begin at 0.02 and drop the convolution, then `minidiff train scenes-text`. Draw section 7 again after every thousand steps.

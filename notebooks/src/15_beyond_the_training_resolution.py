@@ -14,7 +14,7 @@
 # You need notebooks 13 and 14.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=15)
 import copy
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from minidiff import Schedule, Windowed
+from minidiff.course import check
 from minidiff.learn import Condition, NetworkDenoiser, read_metadata
 from minidiff.notebook.card import card, measured
 from minidiff.notebook.scene_widgets import map_painter, painted, said
@@ -344,57 +345,53 @@ map_painter(denoiser, space, judge)
 # %% [markdown]
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: how many calls
 # A canvas of $H\times L$ latents, windows of $n\times n$ at every multiple of a stride $s$, the last at the border. How many windows are denoised at each step? `my_windows(H, L, n, s)`.
 
 # %%
 def my_windows(H, L, n, s):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # along one side there are ceil((H - n) / s) + 1 of them
+    return (-(-(H - n) // s) + 1) * (-(-(L - n) // s) + 1)
+    ### END SOLUTION
 
-count = [len(Windowed(denoiser, 8, 3).starts(k)) for k in (16, 32)]
-_ = check("windows", my_windows(16, 32, 8, 3), count[0] * count[1], mistakes={
-    "the last window, at the border, is missing": (8 // 3 + 1) * (24 // 3 + 1), "windows without overlap": 2 * 4, "one too many a side": (count[0] + 1) * (count[1] + 1)})
+# %%
+check("windows of a canvas", my_windows, 16, 32, 8, 3)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Along one side there are $\lceil(H-n)/s\rceil+1$ of them: `return (-(-(H - n) // s) + 1) * (-(-(L - n) // s) + 1)`.
-# </details>
-#
 # ### Exercise 2: seams
 # `x` is a row of pixels; windows begin at the columns `starts`. Return the mean squared step *into* those columns, divided by the mean squared step everywhere else.
 
 # %%
 def my_seams(x, starts):
-    return None  # your lines
+    ### BEGIN SOLUTION
+    # entry i of np.diff leads into column i + 1
+    d = np.diff(x) ** 2
+    into = np.isin(np.arange(1, len(x)), starts)
+    return d[into].mean() / d[~into].mean()
+    ### END SOLUTION
 
-x_row = np.cumsum(rng.standard_normal(24)) + np.repeat([0, 3, 0], 8)
-jump, at_seam = np.diff(x_row) ** 2, np.isin(np.arange(1, 24), [8, 16])
-_ = check("seams", my_seams(x_row, [8, 16]), jump[at_seam].mean() / jump[~at_seam].mean(), mistakes={
-    "the step out of the column instead of into it": jump[[8, 16]].mean() / np.delete(jump, [8, 16]).mean(), "divided by the mean of all steps": jump[at_seam].mean() / jump.mean(),
-    "not squared": np.sqrt(jump)[at_seam].mean() / np.sqrt(jump)[~at_seam].mean()})
+# %%
+check("depth of the seams", my_seams, np.cumsum(rng.standard_normal(24)) + np.repeat([0, 3, 0], 8), [8, 16])
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `d = np.diff(x) ** 2; into = np.isin(np.arange(1, len(x)), starts); return d[into].mean() / d[~into].mean()`. Entry $i$ of `np.diff` leads into column $i+1$.
-# </details>
-#
 # ### Exercise 3: what attention costs
-# A layer of self-attention over $N$ places takes $N^2$ products of scores. A canvas has $k$ times the training area. By what factor does this part grow in one pass, and by what factor with windows at a stride of half a window, far from the border (each place is in four)?
+# A layer of self-attention over $N$ places takes $N^2$ products of scores. A canvas has $k$ times the training area. By what factor does this part grow in one pass, and by what factor with windows at a stride of half a window, far from the border (each place is in four)? Return both factors, in this order.
 
 # %%
 def my_factors(k):
-    return None  # two numbers
+    ### BEGIN SOLUTION
+    # For convolutions it is k against 4 k: windows are dearer. With attention they win as soon as the canvas is more than
+    # four times the training area, and what they lose is what attention was for: agreement across the canvas.
+    return k**2, 4 * k
+    ### END SOLUTION
 
-_ = check("factors", my_factors(16), (256, 64), mistakes={"one pass: squares, not the area": (16, 64), "windows: four times as many, not k": (256, 4), "windows: without overlap": (256, 16)})
+# %%
+check("attention on a canvas", my_factors, 16)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return k**2, 4 * k`. For convolutions it is $k$ against $4k$: windows are dearer. With attention they win as soon as the canvas is more than four times the training area, and what they lose is what attention was for: agreement across the canvas.
-# </details>
-#
 # ## What to try next
 #
 # * Give the network the ground: a map with an eighteenth channel for its colour. Section 6 should become a straight line.
