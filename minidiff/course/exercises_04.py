@@ -96,7 +96,7 @@ EXERCISES = (
     Exercise(
         "variance for few steps", "04", "section 6: the best variance", _closest, {
             "no: each of its steps forgets the uncertainty c_t^2 mmse_t, and the samples are too narrow": lambda: "beta~",
-            "no: it is the best for a single Gaussian of variance 1; clumped data come out too wide": lambda: "beta",
+            "no: it is the best for a Gaussian of variance 1; one of standard deviation 0.5 comes out too wide": lambda: "beta",
         },
     ),
     Exercise(

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import difflib
 
-from minidiff.course import exercises_00, exercises_01, exercises_02, exercises_03, exercises_04, exercises_06, exercises_08
+from minidiff.course import (
+    exercises_00,
+    exercises_01,
+    exercises_02,
+    exercises_03,
+    exercises_04,
+    exercises_05,
+    exercises_06,
+    exercises_08,
+)
 from minidiff.course.exercise import Exercise
 
-PARTS = (exercises_00, exercises_01, exercises_02, exercises_03, exercises_04, exercises_06, exercises_08)
+PARTS = (
+    exercises_00, exercises_01, exercises_02, exercises_03, exercises_04, exercises_05,
+    exercises_06, exercises_08,
+)  # fmt: skip
 EXERCISES: dict[str, Exercise] = {e.name: e for part in PARTS for e in part.EXERCISES}
 
 

@@ -570,14 +570,15 @@ check("256 masses", my_masses, 0.9, 0.05)
 # %% [markdown]
 # ### Exercise 3: few steps
 # Repeat section 8 with `Schedule.cosine(10)`. Now the samples differ. Which variance is closest, and which one would you expect from
-# $V \leftarrow G^2V+\sigma^2$, the recursion of the samples' variance? (Compare `bit_budget(10, 0.5, "cosine", v)["misfit"]`.) Answer with `"beta~"`, `"beta"` or `"optimal"`.
+# $V \leftarrow G^2V+\sigma^2$, the recursion of the samples' variance? (Compare `bit_budget(10, 0.5, "cosine", v)["misfit"]`.) Answer with the one of smallest misfit: `"beta~"` (the budget calls it `"small"`), `"beta"` or `"optimal"`.
 
 # %%
 closest = None
 ### BEGIN SOLUTION
 # With ten steps the variance added per step is no longer small: beta-tilde leaves the samples too narrow (each step forgets the
-# uncertainty c_t^2 mmse_t), beta makes them too wide for clumped data, the optimal one is right for Gaussian data and nearly
-# right for the mixture. The misfit in the bit budget is 0 (to rounding) only for "optimal" once alpha_bar_T -> 0.
+# uncertainty c_t^2 mmse_t), beta makes those of a narrow Gaussian too wide, the optimal one is right for Gaussian data and nearly
+# right for the mixture. The misfit in the bit budget is 0 (to rounding) only for "optimal" once alpha_bar_T -> 0. On the mixture of
+# section 8, 4,000 samples: distance 0.099 with beta-tilde, 0.049 with beta, 0.047 with the optimal one; the last two cannot be told apart.
 closest = "optimal"
 ### END SOLUTION
 
