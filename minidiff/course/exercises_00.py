@@ -58,7 +58,8 @@ EXERCISES = (
         lambda: (0.1, 0.5),
     ),
     Exercise(
-        "price of lost modes", "00", "section 5: JSD is the mean of two KL divergences to the middle", lambda ks: [_jsd(int(k)) for k in ks], {
+        "price of lost modes", "00", "section 5: JSD is the mean of two KL divergences to the middle",
+        lambda ks: [_jsd(int(k)) for k in ks], {
             "KL(generator || data), which does not see the lost modes at all": lambda ks: np.log(8 / np.asarray(ks)),
             "the sum of the two halves instead of their mean": lambda ks: [2 * _jsd(int(k)) for k in ks],
         },
