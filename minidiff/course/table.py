@@ -12,6 +12,7 @@ from minidiff.course import (
     exercises_04,
     exercises_05,
     exercises_06,
+    exercises_07,
     exercises_08,
     exercises_09,
 )
@@ -19,7 +20,7 @@ from minidiff.course.exercise import Exercise
 
 PARTS = (
     exercises_00, exercises_01, exercises_02, exercises_03, exercises_04, exercises_05,
-    exercises_06, exercises_08, exercises_09,
+    exercises_06, exercises_07, exercises_08, exercises_09,
 )  # fmt: skip
 EXERCISES: dict[str, Exercise] = {e.name: e for part in PARTS for e in part.EXERCISES}
 
