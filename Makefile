@@ -11,7 +11,7 @@ WORKERS ?= 2
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks full check-notebooks equations mutants test-lab wheel clean
+.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants test-lab wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -48,6 +48,13 @@ notebooks: setup  ## run the notebooks whose sources changed (notebooks/src) and
 full: setup  ## run the notebooks long, on all data at hand, into out/full (hours; ONLY=12 for one of them)
 	$(PY) tools/build_notebooks.py --profile full $(addprefix --only ,$(ONLY))
 
+course: setup  ## the notebooks for students, with solutions, and for nbgrader, into build/student, solution, instructor
+	$(PY) tools/release.py
+
+test-grading: setup  ## nbgrader makes and grades two of them (installs it)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt 'nbgrader>=0.9.5'
+	$(PY) -m pytest tests/test_release.py
+
 check-notebooks: setup  ## do the notebooks agree with their sources?
 	$(PY) tools/build_notebooks.py --check
 
@@ -61,8 +68,8 @@ test-lab: setup  ## a real browser opens a notebook and moves a slider (needs ch
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
 
-lab: setup  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course
+	$(BIN)/minidiff lab
 
 wheel: setup  ## build dist/minidiff-*.whl, data and weights inside
 	$(PY) -m hatchling build -t wheel -d dist

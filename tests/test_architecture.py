@@ -41,8 +41,8 @@ PACKAGES = {
     "nn": {"gaussian"},
     "learn": CORE | {"nn"},
     "families": {"gaussian", "nn"},
-    "run": CORE | {"verify", "learn", "nn", "families"},
     "course": CORE,
+    "run": CORE | {"verify", "learn", "nn", "families", "course"},
     "notebook": CORE | {"verify", "learn", "nn", "families", "run", "course"},
 }
 VERIFY_WITH_NETWORKS = {

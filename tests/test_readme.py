@@ -22,7 +22,7 @@ def test_the_example_runs_and_prints_sense(capsys):
     assert abs(right - 0.7) < 0.03 and abs(bound - entropy) < 0.15
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md", "CHANGELOG.md", "docs/LECTURERS.md"])
 def test_links_lead_to_files(page):
     path = ROOT / page
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):

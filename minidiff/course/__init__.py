@@ -3,5 +3,6 @@
 from minidiff.course.check import Verdict, check, verdict
 from minidiff.course.exercise import Exercise
 from minidiff.course.table import EXERCISES, find
+from minidiff.course.workspace import progress
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "find", "verdict"]
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "find", "progress", "verdict"]

@@ -220,11 +220,16 @@ def data(args: argparse.Namespace) -> int:
 
 
 def lab(args: argparse.Namespace) -> int:
-    """Open JupyterLab on the course, which lives in the repository, not in the wheel."""
-    folder = Path(__file__).resolve().parents[2] / "notebooks"
-    if not folder.is_dir():
+    """Open JupyterLab on the reader's own copy of the course, which lives in the repository, not in the wheel."""
+    from minidiff.course import workspace
+
+    notebooks, mine = Path(__file__).resolve().parents[2] / "notebooks", Path(args.folder).resolve()
+    if not notebooks.is_dir():
         raise ValueError("the notebooks are not part of the installed package: clone the repository and run `make lab` there")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])
+    new = workspace.workspace(notebooks, mine)
+    print(f"your course is in {mine}" + (f": {len(new)} notebooks are new there" if new else "; what you wrote there is as it was"))
+    env = {**os.environ, "MINIDIFF_PROGRESS": str(mine / workspace.PROGRESS)}
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(mine / workspace.CONTENTS)], env=env)
 
 
 COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, data, lab)}

@@ -43,7 +43,8 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     c.add_argument("name", nargs="?", default="mnist")
     c.set_defaults(command=run["data"])
 
-    c = commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    c = commands.add_parser("lab", help="open the course in JupyterLab, in a folder of your own")
+    c.add_argument("--folder", default="my-course", help="where your notebooks are, or shall be (default: my-course)")
     c.set_defaults(command=run["lab"])
     return p
 
