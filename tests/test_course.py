@@ -78,6 +78,17 @@ def test_the_solution_in_a_notebook_is_right(source):
     assert names == [e.name for e in EXERCISES.values() if e.notebook == number]
 
 
+@pytest.mark.parametrize("e", EXERCISES.values(), ids=lambda e: e.name)
+def test_the_page_to_read_exists(e):
+    here, *elsewhere = re.split(r"(?=notebook \d\d)", e.page)
+    pages = [(e.notebook, here), *((text[9:11], text) for text in elsewhere)]
+    assert "section" in e.page
+    for number, text in pages:
+        source = next(s for s in SOURCES if s.stem.startswith(number)).read_text("utf-8")
+        for section in re.findall(r"section (\d+)", text):
+            assert re.search(rf"^# ## {section}\. ", source, re.M), f"notebook {number} has no section {section}"
+
+
 # -- judging -------------------------------------------------------------------------------------------------------------
 
 

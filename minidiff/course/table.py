@@ -9,6 +9,12 @@ from minidiff.course import (
     exercises_01,
     exercises_02,
     exercises_03,
+    exercises_04,
+    exercises_05,
+    exercises_06,
+    exercises_07,
+    exercises_08,
+    exercises_09,
     exercises_10,
     exercises_11,
     exercises_12,
@@ -19,8 +25,8 @@ from minidiff.course import (
 from minidiff.course.exercise import Exercise
 
 PARTS = (
-    exercises_00, exercises_01, exercises_02, exercises_03,
-    exercises_10, exercises_11, exercises_12, exercises_13, exercises_14, exercises_15,
+    exercises_00, exercises_01, exercises_02, exercises_03, exercises_04, exercises_05, exercises_06, exercises_07, exercises_08,
+    exercises_09, exercises_10, exercises_11, exercises_12, exercises_13, exercises_14, exercises_15,
 )  # fmt: skip
 EXERCISES: dict[str, Exercise] = {e.name: e for part in PARTS for e in part.EXERCISES}
 

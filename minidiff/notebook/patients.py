@@ -1,7 +1,8 @@
 """The clinic of notebook 07: diffusion models with one bug each. Do not read on before you have diagnosed them.
 
 Each patient is a denoiser, the times its training drew, and a sampler, all around the exact denoiser of the same data: what
-is wrong with its samples is the bug, and nothing else. `examine` measures, `name_it` says whether a diagnosis fits.
+is wrong with its samples is the bug, and nothing else. `examine` measures; the exercises "patient A" to "patient E" of the course judge a
+diagnosis.
 """
 
 from __future__ import annotations
@@ -84,13 +85,6 @@ DIAGNOSES = {
     "last step": "the sampler still adds noise on the step to t = 0",
     "coverage": "some times were never trained",
 }
-_SIGNS = {
-    "noise scale": "its clumps would be too narrow",
-    "schedule": "its L_T would not be 0",
-    "time": "its eps error would be above the floor, at times that it was trained on",
-    "last step": "only its clumps would be too wide, by about sqrt(1 + beta_1 / std^2) = 1.2",
-    "coverage": "the times it was trained on would not be all of 1..T",
-}
 
 
 def examine(patient: Patient, n: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -113,17 +107,3 @@ def examine(patient: Patient, n: int = 2000, seed: int = 0) -> dict[str, Any]:
 def clump_width(x: Array) -> float:
     """Typical distance of a point from the nearest centre of the ring: the median, which stray points hardly move."""
     return float(np.median(np.linalg.norm(x[:, None] - DATA.means[None], axis=-1).min(1)))
-
-
-def name_it(letter: str, diagnosis: str | None) -> bool:
-    """Say whether the diagnosis (one of DIAGNOSES) is that of patient A..E, and if not, which finding speaks against it."""
-    right = next(name for name, patient in _SICK.items() if patient is PATIENTS[letter])
-    if diagnosis is None:
-        print(f"patient {letter}: no diagnosis yet")
-    elif diagnosis not in DIAGNOSES:
-        print(f"patient {letter}: {diagnosis!r} is not in the book: {', '.join(sorted(DIAGNOSES))}")
-    elif diagnosis != right:
-        print(f"patient {letter}: not {diagnosis!r}; {_SIGNS[diagnosis]}")
-    else:
-        print(f"patient {letter}: right, {DIAGNOSES[right]}")
-    return diagnosis == right

@@ -16,7 +16,7 @@
 # You need notebooks 01 (KL), 02 (forward process) and 03 (posterior).
 
 # %%
-from minidiff.notebook import check, plots, setup
+from minidiff.notebook import plots, setup
 
 rng = setup(seed=4)
 
@@ -24,11 +24,11 @@ rng = setup(seed=4)
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.integrate import trapezoid
-from scipy.special import ndtr
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Prediction, Schedule, ddpm, last, reverse_transition
 from minidiff.arrays import normal
 from minidiff.bound import bits_per_dim, decoder_term, density_term, discretised_log_prob, prior_term, step_term, variational_bound
+from minidiff.course import check
 from minidiff.metrics import sliced_wasserstein
 from minidiff.notebook.bit_budget import bit_budget, budget_explorer, budget_schedule
 from minidiff.process import marginal, posterior, posterior_variance, posterior_weights, transition
@@ -532,80 +532,102 @@ assert abs((b["total"] - b["entropy"]) * np.log(2) - prior - waste["beta~"].sum(
 # %% [markdown]
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the weight of a step
 # DDPM trains on $\|\epsilon-\epsilon_\theta\|^2$. Since $x_0-\hat x_0 = -\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}\,(\epsilon-\epsilon_\theta)$, rewrite the boxed identity as
-# $L_{t-1} = w_t\,\mathbb{E}(\epsilon-\epsilon_\theta)^2$ and return $w_t$ for $t = 2..T$ (an array of $T-1$ numbers).
+# $L_{t-1} = w_t\,\mathbb{E}(\epsilon-\epsilon_\theta)^2$ and return $w_t$ for $t = 2..T$ (an array of $T-1$ numbers), with `t = np.arange(2, schedule.T + 1)`, `schedule.snr(t - 1)` and `schedule.snr(t)`.
 
 # %%
 def my_weights(schedule):
-    return None  # your line, with t = np.arange(2, schedule.T + 1), schedule.snr(t - 1) and schedule.snr(t)
+    ### BEGIN SOLUTION
+    # w_t = [SNR(t-1) - SNR(t)] / (2 SNR(t)). L_simple sets every w_t to 1; notebook 05 plots what that does.
+    t = np.arange(2, schedule.T + 1)
+    return 0.5 * (schedule.snr(t - 1) / schedule.snr(t) - 1)
+    ### END SOLUTION
 
-table = Schedule.cosine(50)
-t = np.arange(2, 51)
-u, v = table.snr(t - 1), table.snr(t)
-_ = check("w_t for t = 2..50", my_weights(table), 0.5 * (u / v - 1), mistakes={
-    "without the half": u / v - 1, "the weight of x_0, not of eps": 0.5 * (u - v), "divided by the wrong SNR": 0.5 * (1 - v / u),
-    "the other way up": 0.5 * (v / u - 1)}, entry="entry t - 2 =")
+# %%
+check("weight of a step", my_weights, Schedule.cosine(50))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $w_t = \frac12\big[\mathrm{SNR}(t-1)-\mathrm{SNR}(t)\big]/\mathrm{SNR}(t) = \frac12\big[\mathrm{SNR}(t-1)/\mathrm{SNR}(t)-1\big]$, so
-# `return 0.5 * (schedule.snr(t - 1) / schedule.snr(t) - 1)`. $L_{\rm simple}$ sets every $w_t$ to 1; notebook 05 plots what that does.
-# </details>
-#
 # ### Exercise 2: your own 256 masses
-# Write the mass that $N(\text{mean}, \text{std}^2)$ gives to each of the 256 levels, with open end bins. (`scipy.special.ndtr` is the normal distribution function.) Return 256 numbers.
+# Write the mass that $N(\text{mean}, \text{std}^2)$ gives to each of the 256 levels, with open end bins. (`scipy.special.ndtr` is the normal distribution function; the levels are `np.arange(256) / 127.5 - 1`.) Return 256 numbers.
 
 # %%
 def my_masses(mean, std):
-    return None  # your lines; the levels are np.arange(256) / 127.5 - 1
+    ### BEGIN SOLUTION
+    # Fine for a check. The library works with logarithms of the distribution function and chooses the tail in which nothing
+    # cancels, because ndtr of a mean nine standard deviations away on the right is exactly 1, and 1 - 1 = 0 has no logarithm.
+    from scipy.special import ndtr
 
-def F(half):
-    return ndtr((np.arange(256) / 127.5 - 1 + half - 0.9) / 0.05)
+    edges = np.arange(255) / 127.5 - 1 + 1 / 255
+    return np.diff(np.r_[0, ndtr((edges - mean) / std), 1])
+    ### END SOLUTION
 
-opened = np.diff(np.r_[0.0, F(1 / 255)[:-1], 1.0])
-_ = check("256 masses of N(0.9, 0.05^2)", my_masses(0.9, 0.05), opened, mistakes={
-    "with closed end bins (the last one loses its tail)": F(1 / 255) - F(-1 / 255), "of half width 1/256": F(1 / 256) - F(-1 / 256),
-    "of half width 1/127.5, twice too wide": F(1 / 127.5) - F(-1 / 127.5)}, rtol=1e-7, entry="level")
+# %%
+check("256 masses", my_masses, 0.9, 0.25)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `edges = np.arange(255) / 127.5 - 1 + 1 / 255; cdf = ndtr((edges - mean) / std); return np.diff(np.r_[0, cdf, 1])`.
-# Fine for a check. The library works with *logarithms* of the distribution function and chooses the tail in which nothing cancels, because
-# `ndtr` of a mean nine standard deviations away on the right is exactly 1, and $1 - 1 = 0$ has no logarithm.
-# </details>
-#
 # ### Exercise 3: few steps
 # Repeat section 8 with `Schedule.cosine(10)`. Now the samples differ. Which variance is closest, and which one would you expect from
-# $V \leftarrow G^2V+\sigma^2$, the recursion of the samples' variance? (Compare `bit_budget(10, 0.5, "cosine", v)["misfit"]`.)
-#
-# <details><summary>Solution</summary>
-#
-# With ten steps the variance added per step is no longer small: $\tilde\beta$ leaves the samples too narrow (each step forgets
-# the uncertainty $c_t^2\,\mathrm{mmse}_t$), $\beta$ makes them too wide for clumped data, the optimal one is right for Gaussian data and nearly right for the mixture.
-# The misfit in the bit budget is 0 (to rounding) only for "optimal" once $\bar\alpha_T \to 0$.
-# </details>
-#
+# $V \leftarrow G^2V+\sigma^2$, the recursion of the samples' variance? (Compare `bit_budget(10, 0.5, "cosine", v)["misfit"]`.) Answer with the one of smallest misfit: `"beta~"` (the budget calls it `"small"`), `"beta"` or `"optimal"`.
+
+# %%
+closest = None
+### BEGIN SOLUTION
+# With ten steps the variance added per step is no longer small: beta-tilde leaves the samples too narrow (each step forgets the
+# uncertainty c_t^2 mmse_t), beta makes those of a narrow Gaussian too wide, the optimal one is right for Gaussian data and nearly
+# right for the mixture. The misfit in the bit budget is 0 (to rounding) only for "optimal" once alpha_bar_T -> 0. On the mixture of
+# section 8, 4,000 samples: distance 0.099 with beta-tilde, 0.049 with beta, 0.047 with the optimal one; the last two cannot be told apart.
+closest = "optimal"
+### END SOLUTION
+
+# %%
+check("variance for few steps", closest)
+
+# %% [markdown]
 # ### Exercise 4: repair twelve numbers
 # The waste sits in the first steps. Build an explicit variance table for `Schedule.cosine(1000)` that is $\tilde\beta_t$ *except* for $t\le k$, where it is $\beta_t$. With `exact_bound` as a model,
-# find how the gap depends on $k$, and the smallest $k$ that brings it below 0.05 nats.
-#
-# <details><summary>Solution</summary>
-#
-# For Gaussian data the waste beyond step $k$ is about $\frac12\sum_{n\ge k}[1/n - \log(1+1/n)] \approx \frac12\sum_{n\ge k} 1/(2n^2)\approx 1/(4k)$. Measured for the mixture: 0.508 with $\tilde\beta$ throughout,
-# 0.20 at $k=2$, 0.089 at $k=5$, 0.047 at $k=10$, 0.010 at $k=100$. Table: `np.where(np.arange(1001) <= k, schedule.beta, np.r_[0, tilde])`. Ten variances out of a thousand were the matter.
-# </details>
-#
+# find how the gap depends on $k$, and the smallest $k$ that brings it below 0.05 nats. Write a function of the schedule, of $\mathrm{mmse}_t$ for $t=0..T$ (an array of $T+1$ numbers) and of the entropy, for data of variance 1; it returns the smallest $k\ge1$.
+
+# %%
+def my_smallest_k(schedule, mmse, entropy):
+    ### BEGIN SOLUTION
+    # For Gaussian data the waste beyond step k is about 1/2 sum_{n >= k} [1/n - log(1 + 1/n)], or 1/2 sum_{n >= k} 1/(2 n^2), or
+    # 1/(4k). Measured for the mixture: 0.508 with beta-tilde throughout, 0.20 at k = 2, 0.089 at k = 5, 0.047 at k = 10, 0.010 at
+    # k = 100. Ten variances out of a thousand were the matter.
+    t, left = np.arange(1, schedule.T + 1), schedule.alpha_bar
+    tilde = (1 - left[:-1]) / (1 - left[1:]) * schedule.beta[1:]
+    best = tilde + left[:-1] * (schedule.beta[1:] / (1 - left[1:])) ** 2 * mmse[1:]
+    for k in range(1, schedule.T + 1):
+        var = np.where(t <= k, schedule.beta[1:], tilde)
+        steps = 0.5 * (np.log(var[1:] / tilde[1:]) + best[1:] / var[1:] - 1).sum()
+        decoder = 0.5 * (np.log(2 * np.pi * var[0]) + best[0] / var[0])
+        if -0.5 * np.log1p(-left[-1]) + steps + decoder - entropy < 0.05:
+            return k
+    ### END SOLUTION
+
+# %%
+check("how many variances to repair", my_smallest_k, tables["cosine", 1000], mmse["cosine", 1000], H)
+
+# %% [markdown]
 # ### Exercise 5: clipping
-# Wrap the exact denoiser of section 2 in `Clipped(denoiser, -1, 1)` and evaluate the bound. Better or worse? And for data inside $[-1, 1]$, such as the pixels of section 10?
-#
-# <details><summary>Solution</summary>
-#
-# Worse here: the data reach to $\pm2$ and the clipped $\hat x_0$ cannot follow. For data inside the box, clipping is a projection onto a convex set that contains $x_0$, so the error can only fall
-# (for the *ideal* denoiser it changes nothing: a conditional mean never leaves the box). A network's bound may thus improve. It is then the bound of the clipped model, and honest only if the sampler clips too.
-# </details>
+# Wrap the exact denoiser of section 2 in `Clipped(denoiser, -1, 1)` (`from minidiff import Clipped`) and evaluate the bound. Better or worse? And for data inside $[-1, 1]$, such as the pixels of section 10? Answer both with `"better"`, `"worse"` or `"the same"`.
+
+# %%
+section_2, section_10 = None, None
+### BEGIN SOLUTION
+# Worse in section 2: the data reach to +-2 and the clipped guess cannot follow. For data inside the box, clipping is a projection
+# onto a convex set that contains x_0, so the error can only fall, and for the ideal denoiser it changes nothing: a conditional
+# mean never leaves the box. A network's bound may thus improve. It is then the bound of the clipped model, and honest only if the
+# sampler clips too.
+section_2 = "worse"
+section_10 = "the same"
+### END SOLUTION
+
+# %%
+check("clipping data that leave the box", section_2)
+check("clipping data inside the box", section_10)
 
 # %% [markdown]
 # ## What to try next

@@ -14,7 +14,7 @@
 # You need notebooks 02 (forward process) and 04 (the bound). Nothing is trained before section 9; until then the denoiser is exact.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=5)
 
@@ -25,6 +25,7 @@ import torch
 
 from minidiff import ExactDenoiser, GaussianMixture, Prediction, Schedule, from_output, marginal, step_term, target, toy
 from minidiff.arrays import normal, sum_features
+from minidiff.course import check
 from minidiff.learn import NetworkDenoiser, Training, fit, simple_loss
 from minidiff.nn import MLP
 from minidiff.prediction import KINDS
@@ -533,31 +534,40 @@ plt.show()
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the weight of $v$, and min-SNR for a $v$ network
-# (a) $\|v-\hat v\|^2$ is how many times $\|\epsilon-\hat\epsilon\|^2$? Return the factor for $t=1..T$. (b) You train a $v$ network with the loss $\|v-\hat v\|^2$ and want the min-SNR price $\min(\mathrm{SNR},5)\,\|x_0-\hat x_0\|^2$. By which factor must you multiply your loss at each $t$?
+# (a) $\|v-\hat v\|^2$ is how many times $\|\epsilon-\hat\epsilon\|^2$? Return the factor for $t=1..T$. (b) You train a $v$ network with the loss $\|v-\hat v\|^2$ and want the min-SNR price $\min(\mathrm{SNR},5)\,\|x_0-\hat x_0\|^2$. By which factor must you multiply your loss at each $t$? (Both are arrays of $T$ numbers; `schedule.snr(t)` takes `t = np.arange(1, schedule.T + 1)`.)
 
 # %%
 def v_over_eps(schedule):
-    return None  # your line, with t = np.arange(1, schedule.T + 1), schedule.snr(t), schedule.alpha_bar[t]
+    ### BEGIN SOLUTION
+    # with delta = x_0 - x_0-hat: v is off by -delta / b and eps by -a delta / b, so the ratio is 1 / a^2 = 1 / alpha_bar_t = 1 + 1 / SNR
+    return 1 / schedule.alpha_bar[1:]
+    ### END SOLUTION
 
 def min_snr_for_v(schedule):
-    return None  # your line
+    ### BEGIN SOLUTION
+    # The v loss already charges SNR + 1 for delta^2, so divide by it. In every kind: wanted price over the price that the loss already has.
+    snr = schedule.snr(np.arange(1, schedule.T + 1))
+    return np.minimum(snr, 5) / (snr + 1)
+    ### END SOLUTION
 
-small = np.minimum(snr, 5)
-_ = check("(a) v over eps, t = 1..T", v_over_eps(schedule), 1 + 1 / snr, entry="entry t - 1 =", mistakes={
-    "v over x_0, not over eps": 1 + snr, "upside down (eps over v)": 1 / (1 + 1 / snr), "x_0 over eps": 1 / snr, "the root: of errors, not of their squares": np.sqrt(1 + 1 / snr)})
-_ = check("(b) the factor, t = 1..T", min_snr_for_v(schedule), small / (snr + 1), entry="entry t - 1 =", mistakes={
-    "the factor for an x_0 network": small, "the factor for an eps network": small / snr, "divided by 1 + 1/SNR, the answer to (a)": small / (1 + 1 / snr)})
+# %%
+check("v loss over eps loss", v_over_eps, schedule)
+check("min-SNR for a v network", min_snr_for_v, schedule)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# (a) $v-\hat v=-\delta/b$ and $\epsilon-\hat\epsilon=-a\delta/b$, so the ratio is $1/a^2=1/\bar\alpha_t=1+1/\mathrm{SNR}$: `return 1 / schedule.alpha_bar[1:]`. (b) The $v$ loss already charges $\mathrm{SNR}+1$ for $\|\delta\|^2$, so divide by it:
-# `snr = schedule.snr(np.arange(1, schedule.T + 1)); return np.minimum(snr, 5) / (snr + 1)`. In every kind: *wanted price over the price that the loss already has*.
-# </details>
-#
 # ### Exercise 2: a flow-matching network in your sampler
-# Somebody gives you `flow(y, tau)`, perfectly trained on $y=(1-\tau)x_0+\tau\epsilon$ to say $u=\epsilon-x_0$. Your sampler wants $\hat\epsilon(x_t,t)$. Write the adapter. ($a$, $b$ are the scales at $t$.)
+# Somebody gives you `flow(y, tau)`, perfectly trained on $y=(1-\tau)x_0+\tau\epsilon$ to say $u=\epsilon-x_0$. Your sampler wants $\hat\epsilon(x_t,t)$. Write the adapter. ($a$, $b$ are the scales at $t$. Which tau? Which y? And what follows from u?)
+
+# %%
+def my_eps(flow, x_t, a, b):
+    ### BEGIN SOLUTION
+    # The result is a perfectly good denoiser for ddpm or ddim: nothing of the other framework is left but units.
+    tau, y = b / (a + b), x_t / (a + b)
+    return y + (1 - tau) * flow(y, tau)
+    ### END SOLUTION
 
 # %%
 def flow(y, tau):
@@ -565,23 +575,11 @@ def flow(y, tau):
     x_0 = data.posterior(y, 1 - tau, tau**2)[0]
     return (y - x_0) / tau  # = eps - x_0, because y - x_0 = tau (eps - x_0)
 
-def my_eps(flow, x_t, a, b):
-    return None  # your lines: which tau? which y? and what follows from u?
-
-x_t, (a, b) = np.linspace(-2, 2, 5)[:, None], schedule.scales(300)
-tau, y = b / (a + b), x_t / (a + b)
-_ = check("eps-hat at five x_t, t = 300", my_eps(flow, x_t, a, b), exact(x_t, 300).eps, entry="entry", mistakes={
-    "x_t put in without dividing by a + b": x_t + (1 - tau) * flow(x_t, tau), "tau = b, but the scales must sum to 1": y + (1 - b) * flow(y, b),
-    "the clock reversed, tau = a / (a + b)": y + tau * flow(y, 1 - tau), "x_0, not eps": y - tau * flow(y, tau), "y left in its own units: x_t + (1 - tau) u": x_t + (1 - tau) * flow(y, tau)})
+check("flow network as a denoiser", my_eps, flow, np.linspace(-2, 2, 5)[:, None], *schedule.scales(300))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `tau, y = b / (a + b), x_t / (a + b); return y + (1 - tau) * flow(y, tau)`. The result is a perfectly good denoiser for `ddpm` or `ddim`: nothing of the other framework is left but units.
-# </details>
-#
 # ### Exercise 3: three files without labels
-# Three network files, A, B and C, are known to be ideal, of *different* kinds among `eps`, `x_0`, `v`, `score`, for the data of section 2. Their labels are lost. You may feed them $x_t$ and look at the outputs. Which is which?
+# Three network files, A, B and C, are known to be ideal, of *different* kinds among `eps`, `x_0`, `v`, `score`, for the data of section 2. Their labels are lost. You may feed them $x_t$ and look at the outputs. Which is which? (An answer is a string, such as `"score"`.)
 
 # %%
 lost_labels = dict(zip("ABC", np.random.default_rng(8).permutation(KINDS), strict=False))  # (printing this is cheating)
@@ -591,61 +589,76 @@ for letter, kind in lost_labels.items():
         pred = exact(x_t, k)
         out = target(kind, pred.x_0, pred.eps, *schedule.scales(k))
         print(f"{letter}: t = {k:4d}   rms of the output {np.sqrt((out**2).mean()):8.3f}   correlation with x_t {np.corrcoef(out[:, 0], x_t[:, 0])[0, 1]:6.2f}")
-answer = {"A": None, "B": None, "C": None}  # e.g. "score"
-signs = {"eps": "an eps network repeats its input at t = 1000", "x_0": "an x_0 network repeats its input at t = 1", "v": "a v network says almost nothing at t = 1000",
-         "score": "a score network is large at t = 1, and minus its input at t = 1000"}
-for letter, kind in lost_labels.items():
-    check(f"network {letter}", answer[letter], str(kind), mistakes={k: f"not {k}: {why}" for k, why in signs.items()})
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# **A** is the score (rms 9 at $t=1$; minus its input at $t=1000$, as for the score $-x$ of a standard normal). **B** is $x_0$: it copies its input at $t=1$, and says 0, the mean, at $t=1000$. **C** is $v$: like $\epsilon$ at $t=1$, where nothing is known of the noise, but near 0 at $t=1000$, where $\epsilon$ would be
-# the input itself. The two that are easily confused are $\epsilon$ and $v$ at small $t$, and $x_0$ and $-v$ at large $t$; a file with the wrong label among them *seems to work* at one end of the chain.
-# </details>
-#
-# ### Exercise 4: make the U flat
-# $w_t$ depends on the schedule only. Build a `Schedule` with $T=1000$, $\mathrm{SNR}(1)=10^4$, $\mathrm{SNR}(T)=4\cdot10^{-5}$, for which $w_t$ is **the same at every** $t=2..T$. (What is `simple_loss` then?)
 
 # %%
-def my_schedule():
-    return None  # your line: Schedule(np.r_[1.0, ...]) with 1000 decreasing numbers; alpha_bar = SNR / (1 + SNR)
+network_a, network_b, network_c = None, None, None
+### BEGIN SOLUTION
+# A is the score (rms 9 at t = 1; minus its input at t = 1000, as for the score -x of a standard normal). B is x_0: it copies its input
+# at t = 1, and says 0, the mean, at t = 1000. C is v: like eps at t = 1, where nothing is known of the noise, but near 0 at t = 1000,
+# where eps would be the input itself. The two that are easily confused are eps and v at small t, and x_0 and -v at large t; a file with
+# the wrong label among them seems to work at one end of the chain.
+network_a, network_b, network_c = "score", "x_0", "v"
+### END SOLUTION
 
-def summary(table):
-    w = 0.5 * (table.snr(t[:-1]) / table.snr(t[1:]) - 1)
-    return [w.max() / w.min(), table.snr(1), table.snr(1000)]
-
-t, ends = np.arange(1, 1001), np.array([1e4, 4e-5])
-mine, even = my_schedule(), np.linspace(*ends, 1000)
-_ = check("largest over smallest w_t, SNR(1), SNR(T)", None if mine is None else summary(mine), [1.0, *ends], entry="entry", mistakes={
-    "the usual linear schedule": summary(schedule), "even steps in SNR": summary(Schedule(np.r_[1.0, even / (1 + even)])),
-    "even steps in alpha_bar": summary(Schedule(np.r_[1.0, np.linspace(*(ends / (1 + ends)), 1000)]))}, rtol=1e-5)
+# %%
+check("network A", network_a)
+check("network B", network_b)
+check("network C", network_c)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $\mathrm{SNR}(t-1)/\mathrm{SNR}(t)$ must be constant: even steps in *log* SNR. `snr = np.geomspace(1e4, 4e-5, 1000); return Schedule(np.r_[1.0, snr / (1 + snr)])`. Then $w_t=\frac12[(2.5\cdot10^8)^{1/999}-1]=0.0098$ for all $t$, and `simple_loss` **is** the bound, up to that factor and the two ends
-# ($L_T$, $L_0$). Neither "$L_{\rm simple}$ is not the bound" nor "$w_t$ is U-shaped" is a law of nature: loss weights and schedules are one design choice seen from two sides.
-# </details>
-#
+# ### Exercise 4: make the U flat
+# $w_t$ depends on the schedule only. Build a `Schedule` with $T=1000$, $\mathrm{SNR}(1)=10^4$, $\mathrm{SNR}(T)=4\cdot10^{-5}$, for which $w_t$ is **the same at every** $t=2..T$. (What is `simple_loss` then?) Return its table of $\bar\alpha_t$, $t=0..1000$: 1001 decreasing numbers that begin with 1, as `Schedule(...)` takes them; $\bar\alpha=\mathrm{SNR}/(1+\mathrm{SNR})$.
+
+# %%
+def my_alpha_bar():
+    ### BEGIN SOLUTION
+    # SNR(t-1) / SNR(t) must be constant: even steps in log SNR. Then w_t = 1/2 [(2.5e8)^(1/999) - 1] = 0.0098 for all t, and simple_loss
+    # is the bound, up to that factor and the two ends (L_T, L_0). Neither "L_simple is not the bound" nor "w_t is U-shaped" is a law of
+    # nature: loss weights and schedules are one design choice seen from two sides.
+    snr = np.geomspace(1e4, 4e-5, 1000)
+    return np.r_[1.0, snr / (1 + snr)]
+    ### END SOLUTION
+
+# %%
+check("flat price", my_alpha_bar)
+
+# %% [markdown]
 # ### Exercise 5: which rows of section 9 would be equal?
-# Suppose that networks were infinitely flexible and training perfect. Which of the seven rows would agree? Why, then, do weights matter at all?
-#
-# <details><summary>Solution</summary>
-#
-# All seven. Each loss is, at every $t$, a positive number times $\mathbb E\|x_0-\hat x_0\|^2$, and the minimiser at each $t$ is $\mathbb E[x_0\mid x_t]$ whatever that number is. Weights matter only because *one* network of finite size, trained for a finite time, serves all $t$: they say at which $t$ it may be bad. And kinds matter because the same finite
-# network is a different family of functions $\hat x_0(x_t,t)$ when its output is read differently.
-# </details>
-#
+# Suppose that networks were infinitely flexible and training perfect. Which of the seven rows would agree? Why, then, do weights matter at all? (Answer the first question with the number of rows that agree with the best one.)
+
+# %%
+rows_that_agree = None
+### BEGIN SOLUTION
+# All seven. Each loss is, at every t, a positive number times E |x_0 - x_0-hat|^2, and the minimiser at each t is E[x_0 | x_t] whatever
+# that number is. Weights matter only because one network of finite size, trained for a finite time, serves all t: they say at which t
+# it may be bad. And kinds matter because the same finite network is a different family of functions x_0-hat(x_t, t) when its output is
+# read differently.
+rows_that_agree = 7
+### END SOLUTION
+
+# %%
+check("rows that agree", rows_that_agree)
+
+# %% [markdown]
 # ### Exercise 6: a loss for your purpose
-# Write a loss for the $v$ kind that charges exactly the bound's price for $t\ge2$ (and that of $t=2$ at $t=1$), normalised to mean 1 over $t$, train it with `learn`, and compare both columns of the table. Does it win the bits? What happens at $t=T$?
-#
-# <details><summary>Solution</summary>
-#
-# `w = 0.5 * (chain.snr(ts[1:] - 1) / chain.snr(ts[1:]) - 1); W = torch.tensor(np.r_[w[0], w] / np.r_[w[0], w].mean(), dtype=torch.float32)`, and the loss is `W[t - 1] * simple_loss(denoiser, x_0, t, eps, cond)`. It *loses* the bits that it is charged for: 0.3 and 0.5 nats with two seeds, against 0.07 and 0.08 with
-# plain `simple_loss`, and $\hat x_0$ at $t=T$ is twice as bad. The price at $t=2$ is 28 times that at the bottom of the U, so a few of the drawn $t$ make most of each gradient, and in a short training the noise of the gradient matters more than the aim. This is DDPM's experience with the true bound, in miniature. Notebook 09 draws $t$ more often where it matters instead,
-# which lowers the noise and keeps the price.
-# </details>
+# Write a loss for the $v$ kind that charges exactly the bound's price for $t\ge2$ (and that of $t=2$ at $t=1$), normalised to mean 1 over $t$, train it with `learn`, and compare both columns of the table. Does it win the bits? What happens at $t=T$? The loss is `W[t - 1] * simple_loss(denoiser, x_0, t, eps, cond)`: return the array `W`, $T$ numbers. (`simple_loss` charges for the error of $\hat\epsilon$, whatever the network says.)
+
+# %%
+def my_W(schedule):
+    ### BEGIN SOLUTION
+    # With W = torch.tensor(my_W(chain), dtype=torch.float32) it loses the bits that it is charged for: 0.3 and 0.5 nats with two seeds,
+    # against 0.07 and 0.08 with plain simple_loss, and x_0-hat at t = T is twice as bad. The price at t = 2 is 28 times that at the bottom
+    # of the U, so a few of the drawn t make most of each gradient, and in a short training the noise of the gradient matters more than
+    # the aim. This is DDPM's experience with the true bound, in miniature. Notebook 09 draws t more often where it matters instead, which
+    # lowers the noise and keeps the price.
+    t = np.arange(2, schedule.T + 1)
+    w = 0.5 * (schedule.snr(t - 1) / schedule.snr(t) - 1)
+    W = np.r_[w[0], w]
+    return W / W.mean()
+    ### END SOLUTION
+
+# %%
+check("weights of the bound for simple_loss", my_W, chain)
 
 # %% [markdown]
 # ## What to try next

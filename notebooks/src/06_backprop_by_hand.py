@@ -14,7 +14,7 @@
 # You need the chain rule, matrices, and notebooks 02 and 05. The finished functions live in `minidiff/nn/by_hand.py` (two hundred lines).
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=6)
 
@@ -28,6 +28,7 @@ import torch.nn.functional as F
 
 from minidiff import ExactDenoiser, Schedule, ddim, ddpm, last, marginal, toy
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.learn.by_hand import HandDenoiser, fit_by_hand
 from minidiff.metrics import sliced_wasserstein
 from minidiff.nn import by_hand
@@ -443,92 +444,74 @@ for name, x in {**samples, "untrained": untrained}.items():
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the time embedding's gradient
 # Complete section 6. Given are $g_{z_1},g_{z_2},g_{z_3}$ (`g_z[1]`, ..., each (20, 8)), the parameters `p`, and `kept` with `kept.features` $=f$, `kept.z_time` $=fW_{\rm time}+b_{\rm time}$ and `kept.e`. Return the gradient at `W_time`, (16, 8).
 
 # %%
 def my_time_gradient(g_z, p, kept):
-    return None  # your lines
+    ### BEGIN SOLUTION
+    # Three gradients come back to e and are added; then through SiLU, at the z that it was given; then a linear layer whose
+    # input was f. The bias gets the same without f: summed over the batch. (silu_backward is written out here: g times the slope.)
+    g_e = g_z[1] @ p["U_1"].T + g_z[2] @ p["U_2"].T + g_z[3] @ p["U_3"].T
+    s = 1 / (1 + np.exp(-kept.z_time))
+    return kept.features.T @ (g_e * s * (1 + kept.z_time * (1 - s)))
+    ### END SOLUTION
 
-def with_error(slope=True, layers=(1, 2, 3), transpose=True, share=1.0):
-    g_e = share * sum(g_z[k] @ (p[f"U_{k}"].T if transpose else p[f"U_{k}"]) for k in layers)
-    return kept.features.T @ (silu_backward(g_e, kept.z_time) if slope else g_e)
-
-_ = check("gradient at W_time", my_time_gradient(g_z, p, kept), grads["W_time"], mistakes={
-    "that of layer 1 alone: e went into three layers": with_error(layers=(1,)), "that of layer 3 alone: e went into three layers": with_error(layers=(3,)),
-    "without the slope of SiLU at z_time": with_error(slope=False), "with U_k where U_k^T belongs (square: no shape complains)": with_error(transpose=False),
-    "the mean over the three layers, not the sum": with_error(share=1 / 3),
-    "with the slope of SiLU at e, not at z_time": kept.features.T @ silu_backward(sum(g_z[k] @ p[f"U_{k}"].T for k in (1, 2, 3)), kept.e)})
+# %%
+check("gradient of the time embedding", my_time_gradient, g_z, p, kept)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Three gradients come back to $e$ and are added; then through SiLU, at the $z$ that it was given; then a linear layer whose input was $f$. The bias gets the same without $f$: summed over the batch.
-#
-# ```python
-# def my_time_gradient(g_z, p, kept):
-#     g_e = g_z[1] @ p["U_1"].T + g_z[2] @ p["U_2"].T + g_z[3] @ p["U_3"].T
-#     return kept.features.T @ silu_backward(g_e, kept.z_time)
-# ```
-# </details>
-#
 # ### Exercise 2: the gradient at the input
 # Training stops at the parameters. But the same pass can go on to $x_t$; exact likelihoods (notebook 08) and steering a sampler by the gradient of a classifier need that. Return $\partial L/\partial x_t$, (20, 2), from `g_z` and `p`.
 
 # %%
 def my_input_gradient(g_z, p):
-    return None  # one line
+    ### BEGIN SOLUTION
+    # x_t went into the first layer only. It is where the loop of section 6 ended: the last g_h.
+    return g_z[1] @ p["W_1"].T
+    ### END SOLUTION
 
+# %%
+check("gradient at the input", my_input_gradient, g_z, p)
 numerical = by_differences(loss, x_t)
-g_x = g_h  # where the loop of section 6 ended
-assert np.abs(g_x - numerical).max() < 1e-8 * np.abs(numerical).max() + 1e-11
-W = p["W_1"]
-_ = check("gradient at x_t", my_input_gradient(g_z, p), g_x, mistakes={
-    "with all three layers added: only the first was given x_t": sum(g_z[k] for k in (1, 2, 3)) @ W.T,
-    "of layer 3, not of layer 1": g_z[3] @ W.T, "without the slope of SiLU in layer 1": g_z[2] @ p["W_2"].T @ W.T, "the mean over the batch": np.broadcast_to((g_z[1] @ W.T).mean(0), (20, 2))})
+assert np.abs(g_h - numerical).max() < 1e-8 * np.abs(numerical).max() + 1e-11  # g_h: where the loop of section 6 ended
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $x_t$ went into the first layer only. It is where the loop of section 6 ended: the last `g_h`.
-#
-# ```python
-# def my_input_gradient(g_z, p):
-#     return g_z[1] @ p["W_1"].T
-# ```
-# </details>
-#
 # ### Exercise 3: Adam without its odd denominators
 # In its first step Adam moves each number by lr. By how many lr would it move without the two divisions by $1-\beta^k$? ($\beta_1=0.9$, $\beta_2=0.999$; leave $\varepsilon$ out.)
 
 # %%
 first_step = None
+### BEGIN SOLUTION
+# m_1 = 0.1 g and v_1 = 0.001 g^2, so the step is 0.1 / sqrt(0.001) = 3.16 lr. After ten steps of the same gradient it is even
+# (1 - 0.9^10) / sqrt(1 - 0.999^10) = 6.5: v forgets its zero start a hundred times more slowly than m. A large first step into
+# an untrained network is what learning-rate warm-up is afraid of as well.
+first_step = 0.1 / np.sqrt(0.001)
+### END SOLUTION
 
+# %%
+check("Adam without its divisions", first_step)
 just_one = {"a": np.zeros(1)}
 Adam(just_one, lr=1.0).step({"a": np.array([-7.0])})
 assert np.isclose(just_one["a"][0], 1.0)  # with them: one lr
-check("first step, in units of lr", first_step, 0.1 / np.sqrt(0.001), {
-    "that of Adam as it is": 1.0, "without the square root of v": 0.1 / 0.001, "the other way up": np.sqrt(0.001) / 0.1,
-    "only m's division left out": 0.1, "only v's division left out": 1 / np.sqrt(0.001)}, rtol=2e-3)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# $m_1=0.1\,g$ and $v_1=0.001\,g^2$, so the step is $0.1/\sqrt{0.001}=3.16$ lr. After ten steps of the same gradient it is even $(1-0.9^{10})/\sqrt{1-0.999^{10}}=6.5$: $v$ forgets its zero start a hundred times more slowly than $m$. A large first step into an untrained network is what learning-rate
-# warm-up is afraid of as well.
-#
-# ```python
-# first_step = 0.1 / np.sqrt(0.001)
-# ```
-# </details>
-#
 # ### Exercise 4: another target
-# Let the network say $v=\sqrt{\bar\alpha_t}\,\epsilon-\sqrt{1-\bar\alpha_t}\,x_0$ (notebook 05) instead of $\epsilon$. Which lines of `minidiff/nn/by_hand.py` change? And of `minidiff/learn/by_hand.py`?
-#
-# <details><summary>Solution</summary>
-#
-# Of the first: none. A backward pass knows a number $L$ and how it was computed, not what it means. Of the second: two words. The target in `loss_and_gradients` becomes `target("v", x_0, eps, signal, noise)`, and the answer is read with `from_output("v", ...)`. The loss is then another one, in units of $v$: do not compare it with ours.
-# </details>
+# Let the network say $v=\sqrt{\bar\alpha_t}\,\epsilon-\sqrt{1-\bar\alpha_t}\,x_0$ (notebook 05) instead of $\epsilon$. Which lines of `minidiff/nn/by_hand.py` change? And of `minidiff/learn/by_hand.py`? Find them, then answer with the file that changes, `"minidiff/nn/by_hand.py"` or `"minidiff/learn/by_hand.py"`, or with `"both"`.
+
+# %%
+changed = None
+### BEGIN SOLUTION
+# Of the first: none. A backward pass knows a number L and how it was computed, not what it means. Of the second: two words. The
+# target in loss_and_gradients becomes target("v", x_0, eps, signal, noise), and the answer is read with from_output("v", ...).
+# The loss is then another one, in units of v: do not compare it with ours.
+changed = "minidiff/learn/by_hand.py"
+### END SOLUTION
+
+# %%
+check("what another target changes", changed)
 
 # %% [markdown]
 # ## What to try next

@@ -16,7 +16,7 @@
 # You need notebooks 02 to 04. From here on the arrays are torch tensors; the mathematics is the same functions.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=7)
 
@@ -27,10 +27,11 @@ import torch
 
 from minidiff import ExactDenoiser, GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, prior_term, toy, variational_bound
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.learn import NetworkDenoiser, Training, fit
 from minidiff.metrics import mmd, sliced_wasserstein
 from minidiff.nn import MLP
-from minidiff.notebook.patients import DIAGNOSES, PATIENTS, examine, name_it
+from minidiff.notebook.patients import DIAGNOSES, PATIENTS, examine
 from minidiff.process import posterior_variance, posterior_weights
 
 torch.set_num_threads(1)  # so small a network only waits for a second thread, on a busy machine for minutes
@@ -341,65 +342,96 @@ for name, meaning in sorted(DIAGNOSES.items()):
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: name the bugs
-# Fill in one of the five names for each patient. The check tells you which finding speaks against a wrong diagnosis.
+# Fill in one of the five names for each patient, for example `"schedule"`. The check tells you which finding speaks against a wrong diagnosis.
 
 # %%
-diagnosis = {"A": None, "B": None, "C": None, "D": None, "E": None}  # e.g. "schedule"
-for letter, name in diagnosis.items():
-    _ = name_it(letter, name)
+patient_a, patient_b, patient_c, patient_d, patient_e = None, None, None, None, None
+### BEGIN SOLUTION
+# A: clumps a third as wide as they should be; multiplying by sigma_t^2 instead of sigma_t injects almost no noise. The only one whose
+# samples give it away. B: L_T = 0.37 bits/dim; the usual betas with T = 50 leave alpha_bar_T = 0.60. On this ring, whose variance is
+# near that of the noise, the samples forgive it; on the line of a well-known small repository they did not. C: an error at small t on
+# times that it was trained on; the network is told t - 2. (An offset of one is common: 0-based against 1-based tables.) D: everything
+# is right but the clumps are 1.25 times too wide, which is sqrt(1 + beta_1 / 0.06^2): noise was added at t = 1. E: trained on t <= 25
+# only; the error at t = 45 is more than twice the floor.
+patient_a, patient_b, patient_c, patient_d, patient_e = "noise scale", "schedule", "time", "last step", "coverage"
+### END SOLUTION
+
+# %%
+check("patient A", patient_a)
+check("patient B", patient_b)
+check("patient C", patient_c)
+check("patient D", patient_d)
+check("patient E", patient_e)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# **A** noise scale: clumps a third as wide as they should be; multiplying by $\sigma_t^2$ instead of $\sigma_t$ injects almost no noise. The only one whose samples give it away. **B** schedule: $L_T = 0.37$ bits/dim; the usual betas with
-# $T=50$ leave $\bar\alpha_T=0.60$. On this ring, whose variance is near that of the noise, the samples forgive it; on the line of a well-known small repository they did not. **C** time: an error at small $t$ on times that it *was* trained on; the
-# network is told $t-2$. (An offset of one is common: 0-based against 1-based tables.) **D** last step: everything is right but the clumps are 1.25 times too wide, which is $\sqrt{1+\beta_1/0.06^2}$: noise was added at $t=1$. **E** coverage: trained on $t\le 25$
-# only; the error at $t=45$ is more than twice the floor.
-# </details>
-#
 # ### Exercise 2: from the loss to the score
-# Given the excess per dimension of the $\epsilon$ prediction (`excess`, for $t=1..T$), return the root-mean-square error of the *score* at each $t$.
+# Given the excess per dimension of the $\epsilon$ prediction (`excess`, for $t=1..T$), return the root-mean-square error of the *score* at each $t$. (`schedule.scales(t)` takes `t = np.arange(1, schedule.T + 1)`.)
 
 # %%
 def my_score_error(excess, schedule):
-    return None  # your line, with t = np.arange(1, schedule.T + 1)
+    ### BEGIN SOLUTION
+    # Score = -eps / sqrt(1 - alpha_bar_t). At t = 1 the noise scale is 0.025: an eps error of 0.2 is a score error of 8, and yet the
+    # sampler multiplies it by beta_1 again.
+    noise = schedule.scales(np.arange(1, schedule.T + 1))[1]
+    return np.sqrt(excess) / noise
+    ### END SOLUTION
 
-root = np.sqrt(excess)
-_ = check("score error", my_score_error(excess, schedule), root / noise, mistakes={
-    "multiplied by the noise scale (score = -eps / noise)": root * noise, "divided by the variance": root / noise**2, "the mean square, not its root": excess / noise**2,
-    "not divided by anything: that is the error of eps": root}, entry="entry t - 1 =")
+# %%
+check("score error", my_score_error, excess, schedule)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Score $= -\epsilon/\sqrt{1-\bar\alpha_t}$, so `signal, noise = schedule.scales(t); return np.sqrt(excess) / noise`. At $t=1$ the noise scale is 0.025: an $\epsilon$ error of 0.2 is a score error of 8, and yet the sampler multiplies it by $\beta_1$ again.
-# </details>
-#
 # ### Exercise 3: teach the network to be a parrot
-# Train `learn(few[:20], schedule, width=256, steps=6000)` and repeat section 8 with 20 points. Which share of the samples lies within 0.02 of a training point? Watch the loss on fresh data while you increase the steps.
-#
-# <details><summary>Solution</summary>
-#
-# Most of them. The loss on the 20 points falls *below* the floor of the swirl, which is the alarm bell: no model of the true distribution can do that on data it has not seen. The loss on fresh data rises meanwhile.
-# </details>
-#
+# Train `learn(few[:20], schedule, width=256, steps=6000)` and repeat section 8 with 20 points. Which share of the samples lies within 0.02 of a training point? Watch the loss on fresh data while you increase the steps. First write the function that counts: `samples` (n, 2) and `points` (N, 2) are arrays, and a sample at exactly `radius` counts.
+
+# %%
+def my_share(samples, points, radius):
+    ### BEGIN SOLUTION
+    # Of the samples of the network trained on 20 points: most. The loss on the 20 points falls below the floor of the swirl, which is the alarm bell: no model of the
+    # true distribution can do that on data it has not seen. The loss on fresh data rises meanwhile.
+    distance = np.linalg.norm(samples[:, None] - points[None], axis=-1)
+    return (distance.min(1) <= radius).mean()
+    ### END SOLUTION
+
+# %%
+check("share of copies", my_share, drawn["network trained on them"].numpy(), few, 0.02)
+
+# %% [markdown]
 # ### Exercise 4: pay for the network where it hurts
-# The network loses its bits at small $t$. Give `fit` a loss of your own, `loss(denoiser, x_0, t, eps, cond) -> (B,)`, that is `simple_loss` times a weight in $t$ (normalised to mean 1), and try to close the gap of section 6 at equal training. What happens to the distance?
-#
-# <details><summary>Solution</summary>
-#
-# Weights like $w_t\propto \min(\mathrm{SNR}(t-1)/\mathrm{SNR}(t)-1,\ 5\times\text{its mean})$ move effort to small $t$. Typically the bits improve by about a tenth and the samples stay where they were or lose a little: the trade of Improved DDPM in miniature (notebook 09).
-# </details>
-#
+# The network loses its bits at small $t$. Give `fit` a loss of your own, `loss(denoiser, x_0, t, eps, cond) -> (B,)`, that is `simple_loss` times a weight in $t$ (normalised to mean 1), and try to close the gap of section 6 at equal training. What happens to the distance? Begin with these weights, and return them for $t=1..T$: $\mathrm{SNR}(t-1)/\mathrm{SNR}(t)-1$ at $t=2..T$, cut at 5 times its mean, at $t=1$ as at $t=2$; then normalised.
+
+# %%
+def my_weights(schedule):
+    ### BEGIN SOLUTION
+    # They move effort to small t. Typically the bits improve by about a tenth and the samples stay where they were or lose a little: the
+    # trade of Improved DDPM in miniature (notebook 09).
+    t = np.arange(2, schedule.T + 1)
+    w = schedule.snr(t - 1) / schedule.snr(t) - 1
+    w = np.minimum(w, 5 * w.mean())
+    w = np.r_[w[0], w]
+    return w / w.mean()
+    ### END SOLUTION
+
+# %%
+check("weights in t", my_weights, schedule)
+
+# %% [markdown]
 # ### Exercise 5: a bug of your own
-# Write a sixth patient (`minidiff/notebook/patients.py`, and read it only now) that passes *all* the findings and is still wrong. Which further number would convict it?
-#
-# <details><summary>Solution</summary>
-#
-# For example: use $\tilde\beta_t$ with its index off by one, or clip $\hat x_0$ inside the bound. Both leave the $\epsilon$ error, $L_T$, moments and distance alone. What convicts them is an *identity*: the posterior against Bayes' rule by quadrature, the bound against
-# its exact value on Gaussian data. `minidiff verify` is a list of such identities.
-# </details>
+# Write a sixth patient (`minidiff/notebook/patients.py`, and read it only now) that passes *all* the findings and is still wrong. Which further number would convict it? Say yours is a sampler that uses $\tilde\beta_t$ with its index off by one: is it `"L_T"`, `"the eps error"`, `"the distance"` or `"an identity"` that convicts it?
+
+# %%
+convicts = None
+### BEGIN SOLUTION
+# An off-by-one variance, or x_0-hat clipped inside the bound, leaves the eps error, L_T, moments and distance alone. What convicts them is
+# an identity: the posterior against Bayes' rule by quadrature, the bound against its exact value on Gaussian data. minidiff verify is a
+# list of such identities.
+convicts = "an identity"
+### END SOLUTION
+
+# %%
+check("what convicts the sixth", convicts)
 
 # %% [markdown]
 # ## What to try next

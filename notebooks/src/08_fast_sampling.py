@@ -15,7 +15,7 @@
 # You need notebooks 02, 03 and 07. Nothing is trained: the data are Gaussian mixtures, so every error below belongs to the sampler.
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=8)
 
@@ -30,6 +30,7 @@ from scipy.special import ndtr
 
 from minidiff import ExactDenoiser, Gaussian, GaussianMixture, Guided, Schedule, ddim, ddpm, dpm_solver, flow_log_prob, heun, invert, last
 from minidiff.arrays import normal
+from minidiff.course import check
 from minidiff.likelihood import hutchinson, richardson
 from minidiff.metrics import sliced_wasserstein
 from minidiff.notebook.flows import GRIDS, Counted, flow_explorer, grid, guidance_explorer, guided_laws
@@ -565,73 +566,113 @@ explorer
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: how much noise
-# DDIM's $\eta$ for a pair of times: $\sigma^2=\eta^2\,\tilde\beta(s,t)$, with $\tilde\beta(s,t)=\frac{1-\bar\alpha_s}{1-\bar\alpha_t}\big(1-\frac{\bar\alpha_t}{\bar\alpha_s}\big)$. Return the *standard deviation* $\sigma$ of the new noise for a list of steps (arrays `s` and `t`).
+# DDIM's $\eta$ for a pair of times: $\sigma^2=\eta^2\,\tilde\beta(s,t)$, with $\tilde\beta(s,t)=\frac{1-\bar\alpha_s}{1-\bar\alpha_t}\big(1-\frac{\bar\alpha_t}{\bar\alpha_s}\big)$. Return the *standard deviation* $\sigma$ of the new noise for a list of steps (arrays `s` and `t`), from `schedule.alpha_bar`.
 
 # %%
 def my_sigma(schedule, s, t, eta):
-    return None  # your line, from schedule.alpha_bar
-
-t, s = np.array([1000, 800, 600, 400, 200]), np.array([800, 600, 400, 200, 0])
-A, B, wide = schedule.alpha_bar[s], schedule.alpha_bar[t], posterior_variance(schedule, s, t)
-_ = check("sigma of five steps, eta = 0.5", my_sigma(schedule, s, t, 0.5), 0.5 * np.sqrt(wide), mistakes={
-    "the variance, not its root": 0.25 * wide, "with eta not squared in the variance (sigma^2 = eta beta-tilde)": np.sqrt(0.5 * wide),
-    "with the beta of one step instead of the whole stride": 0.5 * np.sqrt((1 - A) / (1 - B) * schedule.beta[t]),
-    "with beta in the place of beta-tilde": 0.5 * np.sqrt(1 - B / A)}, entry="step")
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `A, B = schedule.alpha_bar[s], schedule.alpha_bar[t]; return eta * np.sqrt((1 - A) / (1 - B) * (1 - B / A))`. The last entry is 0: no noise on the step to the data, for any $\eta$. A wrong $\sigma^2$ in public course material left
-# a *negative* number under the other root, $1-\bar\alpha_s-\sigma^2$, in every one of its strided steps, hidden by a clamp. Which of the four mistakes can do that? (The last, with $\eta=1$: $\tilde\beta\le1-\bar\alpha_s$ always, $\beta_{ts}$ not.)
-# </details>
-#
-# ### Exercise 2: design your own ten-step grid
-# Eleven strictly decreasing integers from 1000 to 0, for the line data. Look at the figure of section 8 first. The board ranks by the exact $W_1$; can you lead in both classes?
+    ### BEGIN SOLUTION
+    # The last entry is 0: no noise on the step to the data, for any eta. A wrong sigma^2 in public course material left a negative
+    # number under the other root, 1 - alpha_bar_s - sigma^2, in every one of its strided steps, hidden by a clamp. Which of the four
+    # mistakes that the check knows can do that? (beta for beta-tilde, with eta = 1: beta-tilde <= 1 - alpha_bar_s always, beta not.)
+    A, B = schedule.alpha_bar[s], schedule.alpha_bar[t]
+    return eta * np.sqrt((1 - A) / (1 - B) * (1 - B / A))
+    ### END SOLUTION
 
 # %%
-my_grid = None  # for example [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
-
-board = {kind: grid(schedule, 10, kind) for kind in GRIDS} | ({"yours": my_grid} if my_grid is not None else {})
-for name in ("ddim", "dpm_solver"):
-    places = sorted((W1(rules[name], times), kind) for kind, times in board.items())
-    print(f"{name}: " + ", ".join(f"{i}. {kind} {value:.4f}" for i, (value, kind) in enumerate(places, 1)))
-assert all(len(times) == 11 for times in board.values()), "ten steps are eleven times"
+check("sigma of DDIM", my_sigma, schedule, np.array([800, 600, 400, 200, 0]), np.array([1000, 800, 600, 400, 200]), 0.5)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# The bend lies between $\sigma=10$ and $0.2$, that is $t\approx 700$ to $60$, and before it the paths are straight: jump there at once. `[1000, 600, 440, 330, 250, 185, 125, 75, 40, 15, 0]` was written down by hand from this and scores 0.0144 with 2M, half of the best default, and 0.0899 with DDIM. A random search over
-# small changes (1,500 tries) finds 0.0055 for 2M with `[1000, 678, 558, 471, 281, 221, 116, 70, 42, 16, 0]` and 0.0731 for DDIM with `[1000, 577, 451, 366, 301, 248, 198, 150, 105, 61, 0]`. Neither leads in the other class, and both are fitted to these data: the uneven 2M grid lives on errors that happen to cancel.
-# What survives on other data is the shape: one long first step, then dense where $\hat x_0$ moves.
-# </details>
-#
+# ### Exercise 2: design your own ten-step grid
+# Eleven strictly decreasing integers from 1000 to 0, for the line data, for example `[1000, 900, 800, 700, 600, 500, 400, 300, 200, 100, 0]`. Look at the figure of section 8 first. The board ranks by the exact $W_1$; can you lead in both classes? (The check asks for the lead under `dpm_solver`.)
+
+# %%
+my_grid = None
+### BEGIN SOLUTION
+# The bend lies between sigma = 10 and 0.2, that is t = 700 to 60 or so, and before it the paths are straight: jump there at once. This
+# one was written down by hand from that and scores 0.0144 with 2M, half of the best default, and 0.0899 with DDIM. A random search over
+# small changes (1,500 tries) finds 0.0055 for 2M with [1000, 678, 558, 471, 281, 221, 116, 70, 42, 16, 0] and 0.0731 for DDIM with
+# [1000, 577, 451, 366, 301, 248, 198, 150, 105, 61, 0]. Neither leads in the other class, and both are fitted to these data: the uneven
+# 2M grid lives on errors that happen to cancel. What survives on other data is the shape: one long first step, then dense where the
+# guess of x_0 moves.
+my_grid = [1000, 600, 440, 330, 250, 185, 125, 75, 40, 15, 0]
+### END SOLUTION
+
+def about_my_grid(score, best):  # how many times, the first, the last, does it fall at every step, is it better than the best of the four
+    if my_grid is not None:
+        falls = bool((np.diff(my_grid) < 0).all())
+        return [len(my_grid), my_grid[0], my_grid[-1], falls, falls and score(my_grid) < best]
+
+# %%
+board = {kind: grid(schedule, 10, kind) for kind in GRIDS}
+check("ten steps of your own", about_my_grid, lambda times: W1(dpm_solver, times), min(W1(dpm_solver, times) for times in board.values()))
+for name in ("ddim", "dpm_solver"):
+    ranked = board | ({"yours": my_grid} if my_grid is not None else {})
+    places = sorted((W1(rules[name], times), kind) for kind, times in ranked.items())
+    print(f"{name}: " + ", ".join(f"{i}. {kind} {value:.4f}" for i, (value, kind) in enumerate(places, 1)))
+
+# %% [markdown]
 # ### Exercise 3: a bug that the order does not see
-# In `two_m` write `before[1] / (2 * h)` for `h / (2 * before[1])`: the ratio upside down. Measure its order as in section 6, on even times and on a grid of your own with very uneven steps. On which of them does the order drop to 1? Which test does catch the bug?
-#
-# <details><summary>Solution</summary>
-#
-# On none. Measured slopes: 1.96 on even times, 1.94 on alternating steps of 1.5 and 0.5 of the mean, 2.01 on even $\lambda$. The wrong $D$ differs by $\frac12\big(\frac{h_b}{h}-\frac h{h_b}\big)\,(\hat x_0-\hat x_0^{\rm before})\approx\frac12\big(\frac{h_b}{h}-\frac h{h_b}\big)h_b\,\hat x_0'$, and the step multiplies it
-# by about $h$: $\frac12(h_b^2-h^2)\,\hat x_0'$. Summed over the steps this *telescopes*: each $h^2$ is added once and subtracted once, and what is left is of order $h^2$ in total. An order is a necessary condition, not a proof. What catches it is an identity: on an $\hat x_0$ that lies exactly on a line in $\lambda$ the right $D$ is
-# its value in the middle of *every* step, and the ledger walks a chain of unequal steps on such a line (`minidiff verify --only solvers`).
-# </details>
-#
+# In `two_m` write `before[1] / (2 * h)` for `h / (2 * before[1])`: the ratio upside down. Measure its order as in section 6, on even times and on a grid of your own with very uneven steps. On which of them does the order drop to 1? Which test does catch the bug? Answer the first question with `"even times"`, `"uneven times"`, `"both"` or `"none"`.
+
+# %%
+order_drops_on = None
+### BEGIN SOLUTION
+# On none. Measured slopes: 1.96 on even times, 1.94 on alternating steps of 1.5 and 0.5 of the mean, 2.01 on even lambda. With h the
+# step and b the one before, the wrong D differs by 1/2 (b/h - h/b) times the change of the guess of x_0, about 1/2 (b/h - h/b) b x_0',
+# and the step multiplies it by about h: 1/2 (b^2 - h^2) x_0'. Summed over the steps this telescopes: each h^2 is added once and
+# subtracted once, and what is left is of order h^2 in total. An order is a necessary condition, not a proof. What catches it is an
+# identity: on a guess that lies exactly on a line in lambda the right D is its value in the middle of every step, and the ledger
+# walks a chain of unequal steps on such a line (minidiff verify --only solvers).
+order_drops_on = "none"
+### END SOLUTION
+
+# %%
+check("order with the ratio upside down", order_drops_on)
+
+# %% [markdown]
 # ### Exercise 4: start later
-# SDEdit and many fast samplers start at some $t<T$ from $\mathcal N(0,I)$. From section 3: how far down can you start on the line data before it costs 0.01 in $W_1$? Use `W1` with `x_T = quantile(GaussianMixture([1.0], [[0.0]], [1.0]), ranks)` and fine grids from $t$ to 0.
-#
-# <details><summary>Solution</summary>
-#
-# About $t=640$, where $\sigma=8$: the error of the start is 0.003 from $t=800$, 0.007 from 700, 0.013 from 600, 0.022 from 500 and 0.054 from 300. The first 360 of the thousand times serve only to bring the error of the start from 0.01 to 0.0005. (The one long first step of exercise 2 uses the same fact and keeps the right start.)
-# </details>
-#
+# SDEdit and many fast samplers start at some $t<T$ from $\mathcal N(0,I)$. From section 3: how far down can you start on the line data before it costs 0.01 in $W_1$? Write a function of the schedule, the data (a mixture), the start (quantiles of $\mathcal N(0,1)$, an array (n, 1)) and the exact ends (the same quantiles of the data); it returns the smallest $t$ at which the cost is at most 0.01. Use fine grids from $t$ to 0, as `W1` does from $T$.
+
+# %%
+def my_latest_start(schedule, data, start, end):
+    ### BEGIN SOLUTION
+    # About t = 640, where sigma = 8: the error of the start is 0.003 from t = 800, 0.007 from 700, 0.013 from 600, 0.022 from 500 and
+    # 0.054 from 300. The first 360 of the thousand times serve only to bring the error of the start from 0.01 to 0.0005. (The one long
+    # first step of exercise 2 uses the same fact and keeps the right start.)
+    from minidiff import ExactDenoiser, dpm_solver, last
+
+    low, high = 1, schedule.T
+    while high - low > 1:  # the cost falls with t
+        t = (low + high) // 2
+        times = np.unique(np.round(t * np.linspace(0, 1, 101) ** 2).astype(int))[::-1].tolist()
+        made = np.sort(last(dpm_solver(ExactDenoiser(data, schedule), start, times)), axis=0)
+        low, high = (low, t) if np.abs(made - end).mean() <= 0.01 else (t, high)
+    return high
+    ### END SOLUTION
+
+# %%
+check("latest start", my_latest_start, schedule, line, quantile(GaussianMixture([1.0], [[0.0]], [1.0]), ranks), x_end)
+
+# %% [markdown]
 # ### Exercise 5: guidance in an interval
-# Kynkäänniemi et al. (2024) guide only for $\sigma$ in an interval. From $\Phi$, with $g(n)=\frac{r+n}{1+n}$: show that the ODE then ends with the variance $r\,[g(\sigma_{\rm low}^2)/g(\sigma_{\rm high}^2)]^w$. Is there an interval that gives the tilted variance $0.118$? Does it give the tilted law?
-#
-# <details><summary>Solution</summary>
-#
-# Guidance adds $\frac w2\big[\frac1{r+n}-\frac1{1+n}\big]=\frac w2\,\frac{d}{dn}\log g$ to the exponent of $\Phi$, so each stretch multiplies the variance by its ratio of $g$ to the power $w$; the whole axis gives $(r/1)^w$. For $0.118$ guide for $\sigma<0.53$ only, or for $\sigma>0.95$ only. The means
-# are then 1.12 and 1.46, and the tilted one is 1.18: the right spread in the wrong place, twice. Guidance at large $\sigma$ is what carries the samples away.
-# </details>
+# Kynkäänniemi et al. (2024) guide only for $\sigma$ in an interval. From $\Phi$, with $g(n)=\frac{r+n}{1+n}$: show that the ODE then ends with the variance $r\,[g(\sigma_{\rm low}^2)/g(\sigma_{\rm high}^2)]^w$. Is there an interval that gives the tilted variance $0.118$? Does it give the tilted law? Return two numbers for a wanted variance: the $\sigma$ *below* which one has to guide if all smaller $\sigma$ are guided, and the $\sigma$ *above* which if all larger ones are.
+
+# %%
+def my_ends(r, w, wanted):
+    ### BEGIN SOLUTION
+    # Guidance adds w/2 [1/(r + n) - 1/(1 + n)] = w/2 d log g / dn to the exponent of Phi, so each stretch multiplies the variance by its
+    # ratio of g to the power w; the whole axis gives (r / 1)^w. For 0.118 guide for sigma < 0.53 only, or for sigma > 0.95 only. The
+    # means are then 1.12 and 1.46, and the tilted one is 1.18: the right spread in the wrong place, twice. Guidance at large sigma is
+    # what carries the samples away.
+    share = (wanted / r) ** (1 / w)  # g(low^2) / g(high^2), with g(0) = r and g(infinity) = 1
+    return [np.sqrt((g - r) / (1 - g)) for g in (r / share, share)]
+    ### END SOLUTION
+
+# %%
+check("guidance in an interval", my_ends, r, w, laws["tilted"][1])
 
 # %% [markdown]
 # ## What to try next

@@ -15,7 +15,7 @@
 # You need notebooks 04 (the bound) and 07 (training in the plane).
 
 # %%
-from minidiff.notebook import budget, check, plots, setup
+from minidiff.notebook import budget, plots, setup
 
 rng = setup(seed=9)
 
@@ -31,6 +31,7 @@ import torch
 from minidiff import GaussianMixture, Schedule, bits_per_dim, ddpm, last, marginal, optimal_variance, reverse_transition, toy
 from minidiff.arrays import normal
 from minidiff.bound import density_term, variational_bound
+from minidiff.course import check
 from minidiff.learn import LossAwareTimes, NetworkDenoiser, Training, fit, hybrid_loss, simple_loss, vlb_loss
 from minidiff.metrics import sliced_wasserstein
 from minidiff.nn import MLP
@@ -558,75 +559,90 @@ assert few["A", 10]["carried"][0] > few["A", 10]["best"][0] + 0.03 and min(few["
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+#
 # ### Exercise 1: the best $v$ for your data
-# Given `mmse` (entry $t$ for time $t$, $t=0..T$) return $v_t^*$ for $t=2..T$.
+# Given `mmse` (entry $t$ for time $t$, $t=0..T$) return $v_t^*$ for $t=2..T$, with `t = np.arange(2, schedule.T + 1)`, `posterior_variance(schedule, t - 1, t)` and `schedule.beta[t]`.
 
 # %%
 def my_v(mmse, schedule):
-    return None  # your lines, with t = np.arange(2, schedule.T + 1), posterior_variance(schedule, t - 1, t), schedule.beta[t]
+    ### BEGIN SOLUTION
+    # sigma*^2_t = beta-tilde_t + c_t^2 mmse_t, then Eq. 15 solved for v; the library has the first as optimal_variance(schedule, mmse).
+    # Or, with u_t and rho_t of section 2: v* = log(1 + u_t (rho_t - 1)) / log rho_t.
+    before, left, beta = schedule.alpha_bar[1:-1], schedule.alpha_bar[2:], schedule.beta[2:]
+    tilde = (1 - before) / (1 - left) * beta
+    best = tilde + before * (beta / (1 - left)) ** 2 * mmse[2:]
+    return np.log(best / tilde) / np.log(beta / tilde)
+    ### END SOLUTION
 
-t = np.arange(2, T + 1)
-tilde, beta, right = posterior_variance(schedule, t - 1, t), schedule.beta[t], best[t]
-_ = check("v* for t = 2..100", my_v(curves.mmse, schedule), np.log(right / tilde) / np.log(beta / tilde), mistakes={
-    "the fraction u, a mix of variances and not of logarithms": (right - tilde) / (beta - tilde), "the weight of beta-tilde, 1 - v": np.log(beta / right) / np.log(beta / tilde),
-    "the network's output 2 v - 1, not v": 2 * np.log(right / tilde) / np.log(beta / tilde) - 1,
-    "not divided by the width of the range": np.log(right / tilde), "for sigma^2 = mmse alone": np.log(curves.mmse[t] / tilde) / np.log(beta / tilde)}, entry="entry t - 2 =")
+# %%
+check("best v", my_v, curves.mmse, schedule)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return np.log(optimal_variance(schedule, mmse)[2:] / tilde) / np.log(beta / tilde)`; by hand, $\sigma^{*2}_t=\tilde\beta_t+c_t^2\,\mathrm{mmse}_t$ with `c, _ = posterior_weights(schedule, t - 1, t)`, or $v^*=\log(1+u_t(\rho_t-1))/\log\rho_t$.
-# </details>
-#
 # ### Exercise 2: the weight
 # Times are drawn with probabilities `p` ($T$ numbers). A training step averages `weight[t] * loss_t` over a batch, and the result should estimate the *mean* of `loss_t` over $t=1..T$. Return the weights.
-#
-# ### Exercise 3: the pull on the mean
-# Without the stop-gradient, the bound's gradient for $\hat\epsilon$ is a multiple of that of $L_{\rm simple}$. Return the multiple for $t=2..T$, for $\sigma_t^2=\tilde\beta_t$ and $\lambda=0.001$. ($\partial L_{\rm simple}/\partial\hat\epsilon=2(\hat\epsilon-\epsilon)$; the bound's is in section 4, times $\lambda T$.)
 
 # %%
 def my_weights(p):
-    return None  # one line
+    ### BEGIN SOLUTION
+    # since sum_t p_t loss_t / (T p_t) is the mean of loss_t
+    return 1 / (len(p) * p)
+    ### END SOLUTION
 
+# %%
+check("weights of drawn times", my_weights, by_loss)
+
+# %% [markdown]
+# ### Exercise 3: the pull on the mean
+# Without the stop-gradient, the bound's gradient for $\hat\epsilon$ is a multiple of that of $L_{\rm simple}$. Return the multiple for $t=2..T$, for $\sigma_t^2=\tilde\beta_t$ and $\lambda=0.001$. ($\partial L_{\rm simple}/\partial\hat\epsilon=2(\hat\epsilon-\epsilon)$; the bound's is in section 4, times $\lambda T$. One or two lines, with `t = np.arange(2, schedule.T + 1)` and `schedule.snr`.)
+
+# %%
 def my_pull(schedule):
-    return None  # one or two lines, with t = np.arange(2, schedule.T + 1) and schedule.snr
+    ### BEGIN SOLUTION
+    # lambda T c_t^2 / (beta-tilde_t SNR_t) (eps-hat - eps) over 2 (eps-hat - eps), and c_t^2 / beta-tilde_t = SNR(t-1) - SNR(t)
+    t = np.arange(2, schedule.T + 1)
+    return 1e-3 * schedule.T * 0.5 * (schedule.snr(t - 1) / schedule.snr(t) - 1)
+    ### END SOLUTION
 
-_ = check("the weights", my_weights(by_loss), 1 / (T * by_loss), mistakes={
-    "the sum over t, not the mean: T times too large": 1 / by_loss, "the probability, not its inverse": by_loss, "T p, the wrong way up": T * by_loss,
-    "made to average 1 over t, which is not the average over draws": 1 / by_loss / (1 / by_loss).mean()}, entry="entry t - 1 =")
-paper = Schedule.cosine(4000)
-t = np.arange(2, 4001)
-drop = paper.snr(t - 1) / paper.snr(t) - 1
-_ = check("the pull for t = 2..4000", my_pull(paper), 1e-3 * 4000 * 0.5 * drop, mistakes={
-    "without T: one L_{t-1} in place of T of them": 1e-3 * 0.5 * drop, "without the half": 1e-3 * 4000 * drop, "without lambda": 4000 * 0.5 * drop,
-    "the weight of the error of x_0, not of eps": 1e-3 * 4000 * 0.5 * drop * paper.snr(t)}, entry="entry t - 2 =")
-pull = 1e-3 * 4000 * 0.5 * drop
+# %%
+paper, t = Schedule.cosine(4000), np.arange(2, 4001)
+check("pull on the mean", my_pull, paper)
+pull = 1e-3 * 4000 * posterior_weights(paper, t - 1, t)[0] ** 2 / (2 * posterior_variance(paper, t - 1, t) * paper.snr(t))
 print(f"the paper's schedule, T = 4000: the pull exceeds 1 at {np.sum(pull > 1)} times; at t = T it is {pull[-1]:.0f}")
 
 # %% [markdown]
-# <details><summary>Solutions</summary>
-#
-# **2.** `return 1 / (len(p) * p)`, since $\sum_t p_t\,\frac{1}{Tp_t}\,\mathrm{loss}_t=\frac1T\sum_t\mathrm{loss}_t$. **3.** $\lambda T\,\frac{c_t^2}{\tilde\beta_t\,\mathrm{SNR}_t}(\hat\epsilon-\epsilon)$ over $2(\hat\epsilon-\epsilon)$, and $c_t^2/\tilde\beta_t=\mathrm{SNR}(t-1)-\mathrm{SNR}(t)$:
-# `return 1e-3 * schedule.T * 0.5 * (schedule.snr(t - 1) / schedule.snr(t) - 1)`.
-# </details>
-#
 # ### Exercise 4: better bound, worse samples
-# Section 4 with `K = 20` and `K = 240` came to opposite verdicts on $W_1$. Find the size at which the verdict turns. Predict first: which column of the table tells you that a network has something to trade?
-#
-# <details><summary>Solution</summary>
-#
-# The column "$\epsilon$ error": what is not there cannot be moved. Mean over five networks, $L_{\rm simple}$ against $L_{\rm vlb}$: $W_1$ 0.143 and 0.158 at $K=20$, 0.124 and 0.130 at 30, 0.0285 and 0.0291 at 100 (worse in three of five), 0.0075 and 0.0068 at 300 (three networks). The bound is better at every size and in every network.
-# Whether a network for pictures is "small" in this sense depends on how far its $\epsilon$ error is from the floor, which for pictures nobody knows.
-# </details>
-#
+# Section 4 with `K = 20` and `K = 240` came to opposite verdicts on $W_1$. Find the size at which the verdict turns. Predict first: which column of the table tells you that a network has something to trade? (Answer with the column: `"L - H"`, `"CE - H"`, `"W_1"` or `"eps error"`.)
+
+# %%
+column = None
+### BEGIN SOLUTION
+# The column "eps error": what is not there cannot be moved. Mean over five networks, L_simple against L_vlb: W_1 0.143 and 0.158 at
+# K = 20, 0.124 and 0.130 at 30, 0.0285 and 0.0291 at 100 (worse in three of five), 0.0075 and 0.0068 at 300 (three networks). The bound
+# is better at every size and in every network. Whether a network for pictures is "small" in this sense depends on how far its eps error
+# is from the floor, which for pictures nobody knows.
+column = "eps error"
+### END SOLUTION
+
+# %%
+check("what there is to trade", column)
+
+# %% [markdown]
 # ### Exercise 5: how much may the bound say?
-# With the stop-gradient, $\lambda$ cannot hurt $\hat\epsilon$ directly. Train hybrids with `weight` 0.001, 0.01, 0.1 and 1, and compare `terms(net, curves, "learned")` with the best table for the network's own error. Where is the optimum, and what finally goes wrong?
-#
-# <details><summary>Solution</summary>
-#
-# In one run of 2000 steps the gap was 0.056, 0.052, 0.042, 0.053 nats with the learned variance, and 0.055, 0.056, 0.058, 0.073 with the best table. A larger $\lambda$ teaches the variance to depend on $x_t$, as in V, and the hybrid keeps the $\epsilon$ of $L_{\rm simple}$: the best of both. At $\lambda=1$ the features that both outputs share serve the
-# variance more than the mean, and $\hat\epsilon$ suffers after all. (The paper used its 0.001 with $T=4000$; what counts is $\lambda T$.)
-# </details>
+# With the stop-gradient, $\lambda$ cannot hurt $\hat\epsilon$ directly. Train hybrids with `weight` 0.001, 0.01, 0.1 and 1, and compare `terms(net, curves, "learned")` with the best table for the network's own error. Where is the optimum, and what finally goes wrong? (Answer the last question: at $\lambda=1$, what suffers, `"the mean"`, `"the variance"` or `"nothing"`?)
+
+# %%
+suffers = None
+### BEGIN SOLUTION
+# In one run of 2000 steps the gap was 0.056, 0.052, 0.042, 0.053 nats with the learned variance, and 0.055, 0.056, 0.058, 0.073 with
+# the best table. A larger lambda teaches the variance to depend on x_t, as in V, and the hybrid keeps the eps of L_simple: the best of
+# both. At lambda = 1 the features that both outputs share serve the variance more than the mean, and eps-hat suffers after all. (The
+# paper used its 0.001 with T = 4000; what counts is lambda T.)
+suffers = "the mean"
+### END SOLUTION
+
+# %%
+check("what suffers at lambda = 1", suffers)
 
 # %% [markdown]
 # ## What to try next
