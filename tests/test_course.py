@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from minidiff import Schedule, posterior
 from minidiff.course import EXERCISES, check, find, table, verdict
 from minidiff.course.exercise import Exercise
 from minidiff.nn import count_parameters
 from minidiff.nn.blocks import ResBlock
+from minidiff.notebook import suspects
 from minidiff.wrappers import Windowed
 
 SOURCES = sorted((Path(__file__).resolve().parents[1] / "notebooks" / "src").glob("*.py"))
@@ -87,6 +89,15 @@ def test_the_page_to_read_exists(e):
         source = next(s for s in SOURCES if s.stem.startswith(number)).read_text("utf-8")
         for section in re.findall(r"section (\d+)", text):
             assert re.search(rf"^# ## {section}\. ", source, re.M), f"notebook {number} has no section {section}"
+
+
+def test_the_suspects_of_notebook_03_are_guilty():
+    schedule, x_0, x_t = Schedule.linear(8, 0.1, 0.4), np.array([0.5]), np.array([1.0])
+    for t in range(2, 9):
+        q = posterior(schedule, x_0, x_t, t - 1, t)
+        a, b = (suspect(schedule, x_0, x_t, t - 1, t) for suspect in (suspects.suspect_a, suspects.suspect_b))
+        assert abs(a.mean - q.mean) > 1e-3 and a.var == q.var
+        assert b.mean == q.mean and abs(b.var / q.var - 1) > 1e-2
 
 
 # -- judging -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
-"""Figures, widgets and exercise checks for the notebooks: a leaf. Nothing else in minidiff imports this package."""
+"""Figures and widgets for the notebooks: a leaf. Nothing else in minidiff imports this package."""
 
-from minidiff.notebook import exercises, plots, widgets
-from minidiff.notebook.exercises import check
+from minidiff.notebook import plots, suspects, widgets
 from minidiff.notebook.setup import budget, setup
 
-__all__ = ["budget", "check", "exercises", "plots", "setup", "widgets"]
+__all__ = ["budget", "plots", "setup", "suspects", "widgets"]

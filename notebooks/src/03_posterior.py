@@ -15,7 +15,7 @@
 # Needed: 01 (`given`) and 02 (`marginal`). All densities speak of a pair $s<t$; the textbook case is $s=t-1$.
 
 # %%
-from minidiff.notebook import exercises, plots, setup
+from minidiff.notebook import plots, setup, suspects
 
 rng = setup(seed=1)
 
@@ -355,7 +355,7 @@ assert np.isclose(by_bayes(short, 0.8, -0.5, 2, 4)[2], right, atol=1e-8)
 print(" t     mean: truth   suspect a   suspect b      variance: truth   suspect a   suspect b")
 for t in (2, 3, 5, 8):
     args = (np.array([0.8]), np.array([-0.5]), t - 1, t)
-    a, b = exercises.suspect_a(short, *args), exercises.suspect_b(short, *args)
+    a, b = suspects.suspect_a(short, *args), suspects.suspect_b(short, *args)
     _, mean, var = by_bayes(short, 0.8, -0.5, t - 1, t)
     print(f"{t:2d}  {mean:14.4f}  {a.mean[0]:10.4f}  {b.mean[0]:10.4f}  {var:19.4f}  {a.var:10.4f}  {b.var:10.4f}")
     assert abs(a.mean[0] - mean) > 1e-3 or abs(a.var - var) > 1e-3
