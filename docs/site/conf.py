@@ -33,7 +33,8 @@ nb_merge_streams = True
 autosummary_generate = True
 autodoc_default_options = {"members": True, "show-inheritance": False, "ignore-module-all": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
-python_maximum_signature_line_length = 90
+autodoc_preserve_defaults = True  # `decoder=decoder_term`, not the address of a function
+python_maximum_signature_line_length = 120
 add_module_names = False
 
 # Nothing is asked of another host when the site is read: MathJax and its fonts lie in _static, widgets load no scripts.
@@ -43,9 +44,9 @@ nb_ipywidgets_js = {}
 html_theme, html_title = "sphinx_book_theme", "minidiff"
 html_static_path = [str(HERE / "_static")]
 html_css_files = ["site.css"]
-html_show_sourcelink = html_copy_source = False
+html_show_sourcelink = False  # the download button has it: on a notebook page, the .ipynb
 html_last_updated_fmt = None
-html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_fullscreen_button": False}
+html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_fullscreen_button": False, "navbar_persistent": []}
 
 
 def launch_options(repository: str) -> dict:

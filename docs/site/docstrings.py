@@ -10,6 +10,7 @@ from functools import cache
 from itertools import groupby, pairwise
 
 import minidiff
+from formulas import spans
 from minidiff.verify import REGISTRY
 
 WRAPPED = 100  # a line shorter than this, though the next word would have fitted, was broken on purpose
@@ -47,15 +48,19 @@ def label(name):
 
 
 def prose(text):
-    """One line of text: `code` and *emphasis* are kept, public names become links, everything else is protected."""
+    """A stretch of text: `code` and *emphasis* are kept, public names become links, formulas mathematics, the rest is protected."""
     out = []
     for i, piece in enumerate(re.split(r"`+([^`]+)`+", text)):
         if i % 2:
             full = resolve(f"minidiff.{piece}") if piece in minidiff.__all__ else None
             out.append(f":py:obj:`{piece} <{full}>`" if full else f"``{piece.strip()}``")
-        else:
-            kept = re.split(r"(?<![\w*])\*([A-Za-z][\w ]*)\*(?![\w*])", piece)
-            out.append("".join(f"*{k}*" if j % 2 else re.sub(r"([\\*_|`])", r"\\\1", k) for j, k in enumerate(kept)))
+            continue
+        for is_formula, part in spans(piece):
+            if is_formula:
+                out.append(rf"\ :math:`{part}`\ ")
+            else:
+                kept = re.split(r"(?<![\w*])\*([A-Za-z][\w ]*)\*(?![\w*])", part)
+                out.append("".join(f"*{k}*" if j % 2 else re.sub(r"([\\*_|`])", r"\\\1", k) for j, k in enumerate(kept)))
     return "".join(out)
 
 

@@ -24,10 +24,18 @@ def equations(text):
     return re.sub(r"Function: `([\w.]+)`", lambda m: f"Function: {{py:obj}}`{m[1]} <{resolve(m[1])}>`" if resolve(m[1]) else m[0], text)
 
 
+def alternative(source):
+    """What a figure shows, for those who do not see it: the titles that its code gives it."""
+    titles = re.findall(r"""title\(?=?"([^"]+)\"""", source)
+    return "Figure drawn by the code above" + (f": {'; '.join(titles)}" if titles else "")
+
+
 def static(text):
-    """A notebook whose widgets are a sentence."""
+    """A notebook whose widgets are a sentence, and whose figures have an alternative text."""
     book = json.loads(text)
     for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            cell["metadata"]["mystnb"] = {"image": {"alt": alternative("".join(cell["source"]))}}
         for output in cell.get("outputs", []):
             if WIDGET.match("".join(output.get("data", {}).get("text/plain", ""))):
                 output["data"] = {"text/markdown": INSTEAD}
