@@ -13,7 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs/site"
-FILES = ["README.md", "EQUATIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "data/README.md", "benchmarks/BENCHMARKS.md"]
+FILES = [
+    "README.md", "EQUATIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "data/README.md", "benchmarks/BENCHMARKS.md",
+]  # fmt: skip
 # Of MathJax's 24 MB only these are asked for by a page: the program, its fonts, TeX's further commands, and what reads formulas aloud.
 MATHJAX = ["tex-chtml.js", "output/chtml", "input/tex/extensions", "a11y", "sre"]
 
@@ -70,8 +72,8 @@ def command():
     start = time.monotonic()
     status = build(args.out.resolve())
     if status == 0:
-        size = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())
-        print(f"{args.out / 'index.html'}: {len(list(args.out.rglob('*.html')))} pages, {size / 1e6:.0f} MB, {time.monotonic() - start:.0f} s")
+        pages, size = len(list(args.out.rglob("*.html"))), sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())
+        print(f"{args.out / 'index.html'}: {pages} pages, {size / 1e6:.0f} MB, {time.monotonic() - start:.0f} s")
     return status
 
 

@@ -28,10 +28,11 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # formulas in what cells print, such as `show("ddpm", "7")`
 
 # API pages: one page a module, what it defines itself, without what it imports.
 autosummary_generate = True
-autodoc_default_options = {"members": True, "show-inheritance": False, "ignore-module-all": True, "member-order": "bysource"}
+autodoc_default_options = {"members": True, "ignore-module-all": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True  # `decoder=decoder_term`, not the address of a function
 python_maximum_signature_line_length = 120

@@ -9,8 +9,9 @@ import re
 from functools import cache
 from itertools import groupby, pairwise
 
-import minidiff
 from formulas import spans
+
+import minidiff
 from minidiff.verify import REGISTRY
 
 WRAPPED = 100  # a line shorter than this, though the next word would have fitted, was broken on purpose

@@ -8,16 +8,29 @@ import re
 
 GREEK = {"alpha", "beta", "gamma", "delta", "epsilon", "eta", "theta", "lambda", "mu", "phi", "sigma", "tau", "rho"}
 SYMBOLS = {g: f"\\{g}" for g in GREEK} | {"eps": r"\epsilon", "abar": r"\bar\alpha", "alpha_bar": r"\bar\alpha", "pi": r"\pi"}
-FUNCTIONS = {"log": r"\log", "exp": r"\exp", "sin": r"\sin", "cos": r"\cos", "tanh": r"\tanh", "min": r"\min", "max": r"\max", "KL": r"\mathrm{KL}",
-             "Var": r"\operatorname{Var}", "Cov": r"\operatorname{Cov}", "Tr": r"\operatorname{Tr}", "E": r"\mathbb{E}", "N": r"\mathcal{N}",
-             "expm1": r"\operatorname{expm1}", "log1p": r"\operatorname{log1p}", "sum": r"\sum", "prod": r"\prod", "dims": r"\mathrm{dims}"}  # fmt: skip
-WORDS = {"signal", "noise", "mean", "var", "scale", "gain", "SNR", "mmse", "score"}  # quantities with a name; formulas only beside others
-OPERATORS = {"=": "=", "==": "=", "+": "+", "-": "-", "*": r"\cdot ", "/": "/", "<=": r"\le ", ">=": r"\ge ", "<": "<", ">": ">", "~": r"\sim ",
-             "||": r"\Vert ", "|": r"\mid ", ",": ",", ";": ";", "...": r"\ldots ", "->": r"\to "}  # fmt: skip
-OPEN, CLOSE = "([{", ")]}"
-NAME = r"(?P<name>alpha_bar|[A-Za-z][A-Za-z0-9]*)(?P<sub1>_(?:\{[^}]*\}|[A-Za-z0-9]+))?(?P<mark>-(?:hat|tilde|bar))?(?P<sub2>_(?:\{[^}]*\}|[A-Za-z0-9]+))?"
-TOKEN = re.compile(rf"(?P<space>\s+)|(?P<id>{NAME}(?P<prime>'(?![a-z]))?)(?![-\w])|(?P<num>\d+(?:\.\d+)?(?:e-?\d+)?(?![\w%-]|\.\w))|(?P<pow>\^(?:\{{[^}}]*\}}|-?\w+))"
-                   r"|(?P<op>\.\.\.|==|->|<=|>=|\|\||[=+\-*/<>~|,;])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<other>\S[\w'-]*)")  # fmt: skip
+FUNCTIONS = {
+    **{f: f"\\{f}" for f in ("log", "exp", "sin", "cos", "tanh", "min", "max", "sum", "prod")},
+    **{f: rf"\operatorname{{{f}}}" for f in ("KL", "Var", "Cov", "Tr", "expm1", "log1p", "dims")},
+    "E": r"\mathbb{E}",
+    "N": r"\mathcal{N}",
+}
+WORDS = {"signal", "noise", "mean", "var", "scale", "gain", "SNR", "mmse", "score"}  # quantities with a name: formulas beside others only
+OPERATORS = {
+    "*": r"\cdot ", "<=": r"\le ", ">=": r"\ge ", "==": "=", "~": r"\sim ",
+    "||": r"\Vert ", "|": r"\mid ", "...": r"\ldots ", "->": r"\to ",
+}  # fmt: skip
+INDEX = r"_(?:\{[^}]*\}|[A-Za-z0-9]+)"
+NAME = r"(?P<name>alpha_bar|[A-Za-z][A-Za-z0-9]*)"
+IDENTIFIER = rf"{NAME}(?P<sub1>{INDEX})?(?P<mark>-(?:hat|tilde|bar))?(?P<sub2>{INDEX})?(?P<prime>'(?![a-z]))?"
+TOKEN = re.compile(
+    r"(?P<space>\s+)"
+    rf"|(?P<id>{IDENTIFIER})(?![-\w])"
+    r"|(?P<num>\d+(?:\.\d+)?(?:e-?\d+)?(?![\w%-]|\.\w))"
+    r"|(?P<pow>\^(?:\{[^}]*\}|-?\w+))"
+    r"|(?P<op>\.\.\.|==|->|<=|>=|\|\||[=+\-*/<>~|,;])"
+    r"|(?P<open>[(\[])|(?P<close>[)\]])"
+    r"|(?P<other>\S[\w'-]*)"
+)
 
 
 def subscript(text):
@@ -67,9 +80,9 @@ def may_stand(tokens, i):
     before, after = step(tokens, i, -1), step(tokens, i, 1)
     if strong(m) or any(t and (t["open"] or t["close"] or t["pow"] or t["op"] not in {None, ",", ";"}) for t in (before, after)):
         return True
-    if m["name"] in FUNCTIONS:  # log p(x), E Var[x_0]
-        applied = step(tokens, tokens.index(after), 1) if after else None
-        return bool(after and after["id"] and (strong(after) or after["name"] in FUNCTIONS or (len(after["name"]) == 1 and applied and applied["open"])))
+    if m["name"] in FUNCTIONS and after and after["id"]:  # log p(x), E Var[x_0]
+        applied = step(tokens, tokens.index(after), 1)
+        return bool(strong(after) or after["name"] in FUNCTIONS or (len(after["name"]) == 1 and applied and applied["open"]))
     if m["name"] in WORDS:  # signal eps
         return any(t and t["id"] and strong(t) for t in (before, after))
     return bool(m["name"] not in {"a", "A", "I"} and before and before["id"] and (strong(before) or before["name"] in WORDS))  # noise v
@@ -118,9 +131,10 @@ def trimmed(tokens, start, stop):
         elif first["space"] or first["pow"] or (first["op"] and not binds) or (first["open"] and excess > 0):
             start += 1
         else:
-            touches = start and (tokens[start - 1]["id"] or tokens[start - 1]["other"] or "")[-1:].isalnum()  # prior(x_T): a call of something
-            whole = excess == 0 and not touches and any(t["id"] and strong(t) for t in inner)
-            return (start, stop) if whole and inner_text(inner) != "lambda" else None
+            before = (tokens[start - 1]["id"] or tokens[start - 1]["other"] or "") if start else ""
+            called = before[-1:].isalnum()  # prior(x_T): the brackets belong to a word
+            whole = excess == 0 and not called and any(t["id"] and strong(t) for t in inner)
+            return (start, stop) if whole and inner_text(inner) != "lambda" else None  # lambda times: Python's
     return None
 
 
