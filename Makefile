@@ -57,15 +57,7 @@ equations: setup  ## write EQUATIONS.md from the ledger
 mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
 	$(PY) tests/mutants.py
 
-test-site: setup  ## the course as web pages that need no network: build/site/index.html
-	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(PY) tools/build_site.py
-
-test-site: site  ## every link of the site; a real browser opens its pages, searches, and sees that nothing else is asked for (needs chromium)
-	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
-	MINIDIFF_SITE=build/site $(PY) -m pytest tests/test_site.py
-
-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
+test-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
 
@@ -73,7 +65,7 @@ site: setup  ## the course as web pages that need no network: build/site/index.h
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(PY) tools/build_site.py
 
-test-site: site  ## every link of the site; a real browser opens its pages, searches, and sees that nothing else is asked for (needs chromium)
+test-site: site  ## every link of the site; a real browser opens and searches it, and nothing else is asked for (needs chromium)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_SITE=build/site $(PY) -m pytest tests/test_site.py
 

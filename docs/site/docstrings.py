@@ -74,7 +74,7 @@ def block(lines):
     """One paragraph of a docstring as reStructuredText lines."""
     if lines[0].startswith(">>>"):
         return [*lines, ""]
-    if any(line[:1] == " " or "   " in line for line in lines):  # columns: a table in plain text
+    if any(line[:1] == " " for line in lines) or sum("   " in line for line in lines) > 1:  # columns: a table in plain text
         return ["::", "", *(f"   {line}" for line in lines), ""]
     if deliberate(lines):
         return [*(f"| {prose(line)}" for line in lines), ""]
