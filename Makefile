@@ -11,7 +11,7 @@ WORKERS ?= 2
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants test-lab wheel clean
+.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants test-lab site test-site wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -67,6 +67,14 @@ mutants: setup  ## plant known mistakes in a copy of the code; each must be caug
 test-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
+
+site: setup  ## the course as web pages that need no network: build/site/index.html
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PY) tools/build_site.py
+
+test-site: site  ## every link of the site; a real browser opens and searches it, and nothing else is asked for (needs chromium)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
+	MINIDIFF_SITE=build/site $(PY) -m pytest tests/test_site.py
 
 lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course
 	$(BIN)/minidiff lab

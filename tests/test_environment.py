@@ -49,11 +49,19 @@ def pins():
     return dict(line.split("==") for line in lines)
 
 
+def python_release(asked):
+    """The range asked for, if it is one release that pyproject.toml allows; otherwise what pyproject.toml says.
+
+    Binder (repo2docker) reads Python's release from a line "python =3.11", and takes one that is too old where it finds none."""
+    one = re.fullmatch(r"==(\d+\.\d+)", str(asked))
+    return asked if one and SpecifierSet(PROJECT["requires-python"]).contains(one[1]) else SpecifierSet(PROJECT["requires-python"])
+
+
 def disagreements(text):
     """What environment.yml asks for that pyproject.toml does not, or otherwise."""
     ranges, pip, channels = conda(text)
     want = {CONDA_NAMES.get(name, name): spec for name, spec in required().items()}
-    want |= {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    want |= {"python": python_release(ranges.get("python")), "pip": SpecifierSet()}
     wrong = {name for name in want.keys() | ranges.keys() if want.get(name) != ranges.get(name)}
     return wrong | ({"pip:"} if pip != ["--editable ."] else set()) | ({"channels"} if channels != ["conda-forge"] else set())
 
@@ -68,7 +76,8 @@ def test_conda_and_pyproject_agree():
         ("numpy >=1.26,<3", "numpy >=1.25,<3", {"numpy"}),
         ("  - scipy >=1.11\n", "", {"scipy"}),
         ("  - tqdm", "  - extra >=1\n  - tqdm", {"extra"}),
-        ("python >=3.11", "python >=3.10", {"python"}),
+        ("python =3.11", "python =3.10", {"python"}),
+        ("python =3.11", "python >=3.10", {"python"}),
         ("conda-forge", "defaults", {"channels"}),
         ("--editable .", "minidiff", {"pip:"}),
     ],
