@@ -38,11 +38,12 @@ ARROWS = {
 CORE = frozenset(ARROWS)
 PACKAGES = {
     "verify": CORE,
+    "doctor": {"arrays", "gaussian", "schedule", "process", "prediction", "reverse", "bound", "sample"},
     "nn": {"gaussian"},
     "learn": CORE | {"nn"},
     "families": {"gaussian", "nn"},
-    "run": CORE | {"verify", "learn", "nn", "families"},
-    "notebook": CORE | {"verify", "learn", "nn", "families", "run"},
+    "run": CORE | {"verify", "doctor", "learn", "nn", "families"},
+    "notebook": CORE | {"verify", "doctor", "learn", "nn", "families", "run"},
 }
 VERIFY_WITH_NETWORKS = {
     "improved_training.py": {"learn"}, "latent.py": {"nn", "learn"}, "first_stage.py": {"nn"}, "families.py": {"nn", "families"},
