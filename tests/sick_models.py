@@ -272,7 +272,103 @@ FIRST = [  # written together with the rungs
     Sick("output scale", "torch: twice eps", lambda w: torch_patient(w, lambda out: 2 * out), "swirl", "cosine 200", tensors),
 ]  # fmt: skip
 
-LATER: list[Sick] = []  # written when the rungs were finished
+def half_eta(n, eta=0.5):
+    return np.sqrt(n.prev) * n.x_0 + np.sqrt(1 - n.prev - eta**2 * tilde_of_pair(n)) * n.eps
+
+
+def tilde_of_pair(n):
+    return (1 - n.prev) / (1 - n.bar) * (1 - n.bar / n.prev)
+
+
+def torch_loop(w, scale, last_noise=False):
+    """Ancestral sampling in torch. scale(beta, beta-tilde) of the noise."""
+
+    def sample(call, x):
+        beta = torch.tensor(w.schedule.beta, dtype=torch.float32)
+        bar, rng = torch.cumprod(1 - beta, 0), torch.Generator().manual_seed(8)
+        for t in range(w.T, 0, -1):
+            eps = call(x, torch.full((len(x),), t))
+            x = (x - beta[t] / (1 - bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt()
+            if t > 1 or last_noise:
+                x = x + scale(beta[t], beta[t] * (1 - bar[t - 1]) / (1 - bar[t])) * torch.randn(x.shape, generator=rng)
+        return x
+
+    return torch_patient(w, sampler=sample)
+
+
+def end_of_ddim(bar_0):
+    """DDIM whose alpha_bar before the first step is bar_0(bars), not 1."""
+
+    def mean(n):
+        prev = n.prev if n.s > 0 else bar_0(n.bars)
+        return np.sqrt(prev) * n.x_0 + np.sqrt(1 - prev) * n.eps
+
+    return mean
+
+
+def told_the_number(w):
+    grid = [200, 160, 120, 80, 40, 0]
+    return w.patient(sampler=student(w, mean=along, scale=nothing, times=grid, tell=lambda t: t // 40))
+
+
+def shifted_alphas(n):
+    i = max(n.t - 1, 1)
+    return (n.x - n.betas[i] / np.sqrt(1 - n.bars[i]) * n.eps) / np.sqrt(n.alphas[i])
+
+
+def off_by_one_tilde(n):
+    return np.sqrt(n.beta * (1 - n.bar) / (1 - n.bars[min(n.t + 1, len(n.bars) - 1)]))
+
+
+LATER = [  # written when the rungs were finished: what they say of these was not known then
+    Sick("terminal SNR", "T = 100 with the betas of T = 1000", lambda w: w.patient(), "swirl", "hundred"),
+    Sick("coverage", "logit-normal times that never reach the end", lambda w: w.patient(
+        trained=np.clip(np.round(w.T / (1 + np.exp(-0.5 * w.rng.standard_normal(50_000)))), 1, w.T)), "ring", "cosine 200"),
+    Sick("data range", "data in -0.5..0.5", lambda w: w.patient(data_range=(-1, 1)), "ring", "", lambda x: x.clip(-1, 1) / 2),
+    Sick("data range", "standardised by mean and std", lambda w: w.patient(data_range=(-1, 1)), "line", "", lambda x: (x - x.mean()) / x.std() * 1.5),
+    Sick("latent scale", "scaled twice", lambda w: w.patient(latent=True), "line", "", lambda x: 0.18 * x / x.std()),
+    forward("noise law", "beta U(0, 1), one step", lambda x, e, a, b: (1 - b) ** 0.5 * x + b * np.random.default_rng(1).random(x.shape), "", "linear 50"),
+    forward("noising", "covariance sqrt(1 - abar) I", lambda x, e, a, b: a**0.5 * x + (1 - a) ** 0.25 * e),
+    forward("noising", "minus eps", lambda x, e, a, b: a**0.5 * x - (1 - a) ** 0.5 * e),
+    network("index offset", "trained two steps apart from its use", hears=lambda t: t - 2, schedule="cosine 50"),
+    network("index offset", "hears 0-based t", hears=lambda t: t - 1, schedule="linear 50", data="ring"),
+    network("output scale", "score without 1 / sqrt(1 - abar)", output="score", change=lambda out, t: -out),
+    network("output sign", "v = noise x_0 - signal eps", output="v", kind="v", change=lambda out, t: -out),
+    network("output kind", "says eps, said to be x_0", output="x_0", schedule="cosine 1000"),
+    network("output kind", "says the score, said to be v", output="v", kind="score", schedule="linear 1000"),
+    network("blind to t", "t divided by T as an integer", hears=lambda t: t // 1000 + 400, schedule="cosine 1000"),
+    sampler("mean coefficients", "sqrt(alpha_s) for sqrt(alpha_bar_s)", mean=lambda n: (
+        np.sqrt(n.alphas[n.s]) * n.beta * n.x_0 + np.sqrt(n.alpha) * (1 - n.prev) * n.x) / (1 - n.bar)),
+    sampler("mean coefficients", "sqrt(1 - abar_s) under eps", mean=lambda n: (
+        n.x - n.beta / np.sqrt(1 - n.bars[max(n.s, 1)]) * n.eps) / np.sqrt(n.alpha), schedule="linear 200"),
+    sampler("mean coefficients", "eps not multiplied by beta", mean=lambda n: (n.x - n.eps) / np.sqrt(n.alpha), schedule="cosine 50"),
+    sampler("mean coefficients", "x_0 in place of the posterior mean", mean=lambda n: n.x_0, schedule="linear 50"),
+    sampler("sampler index", "alphas read at t - 1", mean=shifted_alphas, schedule="cosine 50"),
+    Sick("sampler index", "0-based network told T on an array of T", lambda w: w.patient(
+        w.says(first=0), first=0, sampler=student(w, tell=lambda t: t)), "", "linear 200"),
+    Sick("stops early", "0-based loop without t = 0", lambda w: w.patient(
+        w.says(first=0), first=0, sampler=student(w, tell=lambda t: t - 1, stop=1)), "swirl", "linear 50"),
+    sampler("reverse variance", "(1 - abar_t) / (1 - abar_{t+1})", scale=off_by_one_tilde, schedule="cosine 50"),
+    sampler("reverse variance", "temperature 0.7", scale=lambda n: 0.7 * np.sqrt(n.tilde), schedule="linear 200"),
+    sampler("variance for standard deviation", "DDIM, eta 0.5: sigma^2 z", mean=half_eta, scale=lambda n: 0.25 * tilde_of_pair(n), schedule="linear 50"),
+    sampler("DDIM direction", "- sigma^2 missing", mean=along, scale=lambda n: np.sqrt(tilde_of_pair(n)), schedule="cosine 200"),
+    sampler("DDIM direction", "abar one entry late", mean=lambda n: np.sqrt(n.bars[n.s + 1]) * n.x_0 + np.sqrt(1 - n.prev) * n.eps,
+            scale=nothing, schedule="cosine 50"),
+    sampler("last step", "alpha_bar_0 = alpha_bar_1", mean=end_of_ddim(lambda bars: bars[1]), scale=nothing, schedule="cosine 50"),
+    sampler("last step", "alphas_prev[-1], the last entry, at the end", mean=end_of_ddim(lambda bars: bars[-1]), scale=nothing, schedule="linear 1000"),
+    sampler("stride", "DDIM to t - 1 though times are skipped", schedule="cosine 200", times=[200, 160, 120, 80, 40, 0], scale=nothing,
+            mean=lambda n: np.sqrt(n.bars[n.t - 1]) * n.x_0 + np.sqrt(1 - n.bars[n.t - 1]) * n.eps),
+    Sick("stride", "told i, not S_i", told_the_number, "ring", "linear 200"),
+    sampler("sampler start", "leading times of 4 steps", times=[151, 101, 51, 1, 0], mean=along, scale=nothing, schedule="linear 200"),
+    sampler("noise law", "centred uniform noise of variance 1", noise=lambda shape: (uniform(9)(shape) - 0.5) * np.sqrt(12)),
+    Sick("clipping", "clipped to 0..1", lambda w: w.patient(sampler=student(w, clip=(0, 1))), "line", "cosine 50"),
+    Sick("guidance convention", "s where 1 + w is meant", guided(lambda c, u, s: u + s * (c - u), "w"), "line"),
+    Sick("guidance sign", "conditional + w (unconditional - conditional)", guided(lambda c, u, s: c + s * (u - c), "w"), "line"),
+    Sick("average from zero", "decay 0.999, 500 steps", averages("zero", 0.999, 500), "line", "cosine 50"),
+    Sick("variance for standard deviation", "torch: beta z", lambda w: torch_loop(w, lambda b, s: b), "ring", "linear 200", tensors),
+    Sick("last-step noise", "torch: z at t = 1", lambda w: torch_loop(w, lambda b, s: b**0.5, True), "swirl", "linear 50", tensors),
+    Sick("missing noise", "torch: the mean only", lambda w: torch_loop(w, lambda b, s: 0 * b), "line", "cosine 50", tensors),
+]  # fmt: skip
 
 
 def smooth(share, seed):
@@ -282,10 +378,6 @@ def smooth(share, seed):
         return out * (1 + share / 2) + share * np.sin(3 * out + seed + t / 40)
 
     return change
-
-
-def kept(w, run):
-    return lambda d, x: last(run(d, x))
 
 
 def of_ours(run):
@@ -316,10 +408,11 @@ HEALTHY = [
     Sick("", "all times drawn", drawn(lambda T: 1, lambda T: T, 20_000), "line", "linear 1000"),
     Sick("", "guidance by w", guided(lambda c, u, s: (1 + s) * c - s * u, "w"), "line", "cosine 50"),
     Sick("", "an average as it should be", averages("start", 0.999, 6000), "line", "cosine 50"),
+    Sick("", "torch, float32, its own sampler", lambda w: torch_loop(w, lambda b, s: s**0.5), "ring", "linear 200", tensors),
     Sick("", "torch, float32", lambda w: torch_patient(w), "ring", "linear 200", tensors),
 ]  # fmt: skip
 
-OTHER_SCHEDULES = {"short": Schedule.linear(50), "shortened": Schedule.linear(250)}
+OTHER_SCHEDULES = {"short": Schedule.linear(50), "shortened": Schedule.linear(250), "hundred": Schedule.linear(100)}
 OTHER_DATA = {
     "wide": GaussianMixture([0.5, 0.5], [[-1.8], [1.5]], [0.04, 0.04]), "tame": GaussianMixture([0.5, 0.5], [[-0.4], [0.5]], [0.01, 0.01]),
 }  # fmt: skip

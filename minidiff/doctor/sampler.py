@@ -38,9 +38,9 @@ def order_of_calls(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
     nats = -(a + np.log1p(-a)) / 2 + a * float(np.mean(bench.x_0**2)) / 2
     if first < T and nats > max(MATERIAL_NATS, 2 * _end(bench)):
         seen = f"t = {told(first)} of {told(T)}, where alpha_bar = {a:.3g}: {nats:.2g} nats/dim from N(0, I)"
-        consecutive = len(heard) < T and [h.t for h in heard] == list(range(first, first - len(heard), -1))
-        what = "the network is told the number of the step, not its time" if consecutive else "the walk starts below the noise it starts from"
-        yield Finding("stride" if consecutive and heard[-1].t == 1 else "sampler start", what, f"a start at t = {told(T)}", seen)
+        counted = len(heard) > 1 and [h.t for h in heard] == list(range(len(heard), 0, -1)) and any(steps(bench, heard))
+        what = "the network is told the number of the step, not its time" if counted else "the walk starts below the noise it starts from"
+        yield Finding("stride" if counted else "sampler start", what, f"a start at t = {told(T)}", seen)
 
 
 def _end(bench: Bench) -> float:
