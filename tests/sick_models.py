@@ -203,6 +203,11 @@ def uniform(seed=3):
     return np.random.default_rng(seed).random
 
 
+def centred(seed=9):
+    draw = uniform(seed)
+    return lambda shape: (draw(shape) - 0.5) * np.sqrt(12)
+
+
 def drawn(low, high, n=50_000):
     """Times low(T)..high(T) drawn in training."""
     return lambda w: w.patient(trained=w.rng.integers(low(w.T), high(w.T) + 1, n))
@@ -360,7 +365,7 @@ LATER = [  # written when the rungs were finished: what they say of these was no
             mean=lambda n: np.sqrt(n.bars[n.t - 1]) * n.x_0 + np.sqrt(1 - n.bars[n.t - 1]) * n.eps),
     Sick("stride", "told i, not S_i", told_the_number, "ring", "linear 200"),
     sampler("sampler start", "leading times of 4 steps", times=[151, 101, 51, 1, 0], mean=along, scale=nothing, schedule="linear 200"),
-    sampler("noise law", "centred uniform noise of variance 1", noise=lambda shape: (uniform(9)(shape) - 0.5) * np.sqrt(12)),
+    sampler("noise law", "centred uniform noise of variance 1", noise=centred()),
     Sick("clipping", "clipped to 0..1", lambda w: w.patient(sampler=student(w, clip=(0, 1))), "line", "cosine 50"),
     Sick("guidance convention", "s where 1 + w is meant", guided(lambda c, u, s: u + s * (c - u), "w"), "line"),
     Sick("guidance sign", "conditional + w (unconditional - conditional)", guided(lambda c, u, s: c + s * (u - c), "w"), "line"),
@@ -368,6 +373,31 @@ LATER = [  # written when the rungs were finished: what they say of these was no
     Sick("variance for standard deviation", "torch: beta z", lambda w: torch_loop(w, lambda b, s: b), "ring", "linear 200", tensors),
     Sick("last-step noise", "torch: z at t = 1", lambda w: torch_loop(w, lambda b, s: b**0.5, True), "swirl", "linear 50", tensors),
     Sick("missing noise", "torch: the mean only", lambda w: torch_loop(w, lambda b, s: 0 * b), "line", "cosine 50", tensors),
+]  # fmt: skip
+
+
+LAST = [  # written after what was learnt from LATER had been built in: these measure the doctor as it is
+    Sick("terminal SNR", "betas of a tenth", lambda w: w.patient(sampler=student(w)), "ring", "tenth"),
+    Sick("coverage", "every t but the last hundred", drawn(lambda T: 1, lambda T: T - 100), "line", "linear 1000"),
+    forward("noising", "sqrt(1 - beta) with sqrt(1 - abar)", lambda x, e, a, b: (1 - b) ** 0.5 * x + (1 - a) ** 0.5 * e, "swirl"),
+    network("output sign", "minus x_0", output="x_0", kind="x_0", change=lambda out, t: -out, schedule="cosine 200"),
+    network("output scale", "eps times its std in the data, 0.3", change=lambda out, t: 0.3 * out, schedule="linear 1000"),
+    network("index offset", "hears t / 2", hears=lambda t: t // 2, schedule="linear 1000"),
+    network("untrained times", "nothing sensible in the noisiest third", change=lambda out, t: out if t < 600 else -out, schedule="linear 1000"),
+    sampler("mean coefficients", "x_0 weight without its 1 - abar_t", mean=lambda n: (
+        np.sqrt(n.prev) * n.beta * n.x_0 + np.sqrt(n.alpha) * (1 - n.prev) / (1 - n.bar) * n.x), schedule="cosine 50"),
+    sampler("mean coefficients", "divided by sqrt(abar_s)", mean=lambda n: (
+        n.x - n.beta / np.sqrt(1 - n.bar) * n.eps) / np.sqrt(n.prev), schedule="linear 50"),
+    sampler("reverse variance", "sqrt(1 - abar_s) z", scale=lambda n: np.sqrt(1 - n.prev), schedule="cosine 200"),
+    sampler("reverse variance", "1.3 times the noise", scale=lambda n: 1.3 * np.sqrt(n.beta), schedule="linear 1000"),
+    sampler("noise law", "a coin for noise", noise=lambda shape, rng=np.random.default_rng(2): rng.choice([-1.0, 1.0], shape)),
+    sampler("sampler index", "the network is told t - 2", tell=lambda t: max(t - 2, 1), schedule="cosine 200"),
+    sampler("stride", "beta_t of the full chain, ten times skipped", times=list(range(200, -1, -10)), schedule="cosine 200"),
+    sampler("last-step noise", "DDIM with beta_1 of noise at the end", mean=along, at_the_end=True, schedule="linear 50",
+            scale=lambda n: 0.0 if n.s else np.sqrt(n.beta)),
+    sampler("DDIM direction", "eps not scaled", mean=lambda n: np.sqrt(n.prev) * n.x_0 + n.eps, scale=nothing, schedule="linear 1000"),
+    Sick("clipping", "clipped to half the range", lambda w: w.patient(sampler=student(w, clip=(-0.5, 0.5))), "ring", "linear 200"),
+    Sick("guidance convention", "torch-like: cond + s (cond - uncond)", guided(lambda c, u, s: c + s * (c - u)), "line"),
 ]  # fmt: skip
 
 
@@ -412,7 +442,9 @@ HEALTHY = [
     Sick("", "torch, float32", lambda w: torch_patient(w), "ring", "linear 200", tensors),
 ]  # fmt: skip
 
-OTHER_SCHEDULES = {"short": Schedule.linear(50), "shortened": Schedule.linear(250), "hundred": Schedule.linear(100)}
+OTHER_SCHEDULES = {
+    "short": Schedule.linear(50), "shortened": Schedule.linear(250), "hundred": Schedule.linear(100), "tenth": Schedule.linear(1000, 1e-5, 2e-3),
+}  # fmt: skip
 OTHER_DATA = {
     "wide": GaussianMixture([0.5, 0.5], [[-1.8], [1.5]], [0.04, 0.04]), "tame": GaussianMixture([0.5, 0.5], [[-0.4], [0.5]], [0.01, 0.01]),
 }  # fmt: skip

@@ -28,10 +28,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Pair:
-    """The numbers of a pair (s, t), by the names of the papers: a_s, a_t are alpha_bar, a their ratio, beta = 1 - a."""
+    """The numbers of a pair (s, t), by the names of the papers: a_s, a_t and a_next (of t + 1) are alpha_bar; a, beta of the step."""
 
     a_s: float
     a_t: float
+    a_next: float
 
     @property
     def a(self) -> float:
@@ -49,7 +50,8 @@ class Pair:
         return (1 - self.a_s) / (1 - self.a_t) * self.beta
 
 
-ANCESTRAL, DDIM = Form("", "ancestral"), Form("", "DDIM", still=True)
+SMALL, LARGE, BETWEEN = Form("", "ancestral (beta-tilde)"), Form("", "ancestral (beta)"), Form("", "ancestral (between beta-tilde and beta)")
+DDIM = Form("", "DDIM", still=True)
 CLIPPED, CLIPPED_DDIM = Form("clipping", "ancestral, x_0 clipped"), Form("clipping", "DDIM, x_0 clipped", still=True)
 ETA = Form("", "DDIM with eta")
 MULTISTEP = Form("", "two-step solver", still=True)
@@ -96,6 +98,9 @@ VARIANCES: dict[tuple[str, str], Callable[[Pair], float]] = {
     ("reverse variance", "the root is taken twice: the noise is multiplied by beta^(1/4)"): lambda p: p.beta**0.5,
     ("reverse variance", "the root is taken twice: the noise is multiplied by beta-tilde^(1/4)"): lambda p: p.small**0.5,
     ("reverse variance", "1 / (1 - alpha_bar_t) is missing"): lambda p: (1 - p.a_s) * p.beta,
+    ("reverse variance", "the table one entry late: (1 - alpha_bar_t) / (1 - alpha_bar_{t+1})"): lambda p: (
+        p.beta * (1 - p.a_t) / (1 - p.a_next)
+    ),
     ("reverse variance", "1 - alpha_bar_t itself"): lambda p: 1 - p.a_t,
     ("reverse variance", "1 - alpha_bar_s itself"): lambda p: 1 - p.a_s,
     ("reverse variance", "the ratio is turned round: (1 - alpha_bar_t) / (1 - alpha_bar_s)"): lambda p: p.beta * (1 - p.a_t) / (1 - p.a_s),
@@ -105,34 +110,45 @@ VARIANCES: dict[tuple[str, str], Callable[[Pair], float]] = {
 }
 
 
-def means(h: Heard, kind: str, schedule: Schedule, box: tuple[float, float]) -> Iterator[tuple[Form, Float, float, float]]:
+def means(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float, float, float]]:
     """(form, mean of x_s, least and greatest variance) of each way to step from h.t to h.s; the first are the right ones."""
     x_0, e = h.read(kind, schedule)
     low, high = (float(posterior_variance(schedule, h.s, h.t)), float(schedule.beta_ts(h.s, h.t)))
     c_0, c_t = posterior_weights(schedule, h.s, h.t)
     signal, noise = schedule.scales(h.s)
-    yield ANCESTRAL, c_0 * x_0 + c_t * h.x, low, high
+    mean = c_0 * x_0 + c_t * h.x
+    yield SMALL, mean, low, low
+    yield LARGE, mean, high, high
+    yield BETWEEN, mean, low, high
     yield DDIM, ode_step(schedule, h.x, e, h.t, h.s), 0.0, 0.0
     rest = h.x_next - signal * x_0
     along = float(np.clip((rest * e).sum() / (e**2).sum(), 0, noise))  # DDIM Eq. 12: this weight fixes sigma, up to its standard error
     off = 5 * float(np.sqrt(np.mean((rest - along * e) ** 2) / (e**2).sum()))
     yield ETA, signal * x_0 + along * e, float(max(0, noise**2 - (along + off) ** 2)), float(noise**2 - max(0, along - off) ** 2)
+    var = float(noise**2 - along**2) ** 2
+    yield Form("variance for standard deviation", "DDIM with eta: the noise is multiplied by sigma^2"), signal * x_0 + along * e, var, var
     if h.before is not None:
         step = h.x_next - ode_step(schedule, h.x, e, h.t, h.s)
         turn = x_0 - h.before
         more = float((step * turn).sum() / max((turn**2).sum(), 1e-300))
         yield MULTISTEP, ode_step(schedule, h.x, e, h.t, h.s) + more * turn, 0.0, 0.0
-    cut = np.clip(x_0, *box)
+    cut = np.clip(x_0, *h.box)
     again = (h.x - np.sqrt(schedule.alpha_bar[h.t]) * cut) / np.sqrt(1 - schedule.alpha_bar[h.t])
     yield CLIPPED, c_0 * cut + c_t * h.x, low, high
     yield CLIPPED_DDIM, signal * cut + noise * again, 0.0, 0.0
     yield CLIPPED_DDIM, signal * cut + noise * e, 0.0, 0.0
-    p = Pair(float(schedule.alpha_bar[h.s]), float(schedule.alpha_bar[h.t]))
+    p = pair(h, schedule)
     for (defect, what), slip in SLIPS.items():
         still = defect == "DDIM direction"
         yield Form(defect, what, still), slip(h.x, x_0, e, p), 0.0 if still else low, 0.0 if still else high
     yield Form("DDIM direction", "- sigma^2 is missing under the root"), signal * x_0 + noise * e, low, high
     yield from _elsewhere(h, kind, schedule)
+
+
+def pair(h: Heard, schedule: Schedule) -> Pair:
+    """The numbers of this step; after T the table is taken to go on as it ends."""
+    a = schedule.alpha_bar
+    return Pair(float(a[h.s]), float(a[h.t]), float(a[min(h.t + 1, schedule.T)]))
 
 
 def _elsewhere(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float, float, float]]:
@@ -144,7 +160,7 @@ def _elsewhere(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, 
         if not 0 < s < t <= schedule.T:
             continue
         c_0, c_t = posterior_weights(schedule, s, t)
-        bounds = float(posterior_variance(schedule, s, t)), float(schedule.beta_ts(s, t))
+        bounds = [float(f(a, b)) for f in (schedule.beta_ts, lambda a, b: posterior_variance(schedule, a, b)) for a, b in ((s, t), (h.s, h.t))]
         x_0, e = h.read(kind, schedule, t)
-        yield Form(defect, what), c_0 * x_0 + c_t * h.x, *bounds
+        yield Form(defect, what), c_0 * x_0 + c_t * h.x, min(bounds), max(bounds)
         yield Form(defect, what, still=True), ode_step(schedule, h.x, e, t, s), 0.0, 0.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from minidiff.doctor.forms import ANCESTRAL, DDIM, means
+from minidiff.doctor.forms import BETWEEN, DDIM, means
 from minidiff.doctor.patient import Bench, Float
 from minidiff.doctor.report import Finding
-from minidiff.doctor.sampler import FLOAT32, box, rest
+from minidiff.doctor.sampler import FLOAT32, rest
 from minidiff.doctor.steps import Heard
 
 SEEN = 1e-2  # of the noise left at the last time: what may be wrong with the result before it counts
@@ -21,7 +22,7 @@ def last_step(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
     x_0, e = h.read(bench.patient.output, schedule)
     noise = float(schedule.scales(h.t)[1])
     bound = max(SEEN * noise, 10 * FLOAT32 * float(np.sqrt(np.mean(x_0**2))))
-    miss = min(rms(h.x_next - guess) for guess in (x_0, np.clip(x_0, *box(bench)), np.clip(x_0, *_range(bench))))
+    miss = min(rms(h.x_next - guess) for guess in (x_0, np.clip(x_0, *h.box), np.clip(x_0, *_range(bench))))
     if miss <= bound:
         return
     told = bench.told(h.t)
@@ -44,10 +45,10 @@ def last_step(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
 
 def _earlier(bench: Bench, h: Heard, bound: float) -> str:
     """Is the result x_{t-1}, a state that still holds noise?"""
-    there = Heard(h.x, h.out, h.x_next, h.t, h.t - 1, h.before)
-    for form, mean, low, high in means(there, bench.patient.output, bench.schedule, box(bench)):
+    there = replace(h, s=h.t - 1)
+    for form, mean, low, high in means(there, bench.patient.output, bench.schedule):
         msr = float(np.mean((h.x_next - mean) ** 2))
-        if form in (ANCESTRAL, DDIM) and low * 0.8 - bound**2 <= msr <= high * 1.2 + bound**2:
+        if form in (BETWEEN, DDIM) and low * 0.8 - bound**2 <= msr <= high * 1.2 + bound**2:
             return f"the loop ends with x_{bench.told(h.t - 1)}: the step to data is missing"
     return "the loop ends with the state it had" if rms(h.x_next - h.x) < bound else ""
 

@@ -94,10 +94,13 @@ def _read_as(bench: Bench, best: tuple[str, str], score: float) -> Finding:
     kind, change = best
     claimed = bench.patient.output
     seen = f"read as {change + ' ' if change else ''}{kind} its error in x_0 is {np.exp(-score):.3g} times smaller (mean over t)"
-    if kind == claimed and change == "-" or {kind, claimed} == {"eps", "score"} and change in ("-", "times noise", "over noise"):
-        return Finding("output sign" if change == "-" else "output scale", f"the output is {change} {kind}", claimed, seen)
-    if change in ("times noise", "over noise") and kind == claimed:
-        return Finding("output scale", f"the output is {kind} {change}", claimed, seen)
+    name = "output kind"
+    if kind == claimed:
+        name = "output sign" if change == "-" else "output scale"
+    elif {kind, claimed} == {"eps", "score"} and change == "-":  # a score is -eps / noise: so the sign is right, and the noise is missing
+        name = "output scale"
+    if name != "output kind":
+        return Finding(name, f"the output is {change} {kind}", f"{claimed} reads best", seen)
     return Finding("output kind", f"the network was trained to say {change}{kind}, not {claimed}", f"{claimed} reads best", seen)
 
 

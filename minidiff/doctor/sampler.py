@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidiff.doctor.forms import ANCESTRAL, VARIANCES, Form, Pair, means
+from minidiff.doctor.forms import BETWEEN, SMALL, VARIANCES, Form, means, pair
 from minidiff.doctor.patient import Bench, Float
 from minidiff.doctor.report import Finding
 from minidiff.doctor.steps import Heard
@@ -18,7 +18,7 @@ from minidiff.process import posterior_variance
 
 FLOAT32 = 1e-4  # of the root mean square of x: what a step in float32, with a table in float32, may be off by
 NATS = 20.0  # by which a wrong step must be likelier than every right one: odds of e^20, against some 60 forms looked at
-MOST = 24  # steps looked at, over the whole way
+MOST = 96  # steps looked at, over the whole way
 
 
 def order_of_calls(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
@@ -49,90 +49,61 @@ def _end(bench: Bench) -> float:
 
 
 def steps(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
-    """All steps but the last: law of the noise, then the likeliest form of mean and variance."""
+    """All steps but the last: law of the noise, then the likeliest form of mean and variance, and whether that fits at all."""
     chosen = [h for h in heard[:-1] if h.s < h.t]
     if len(chosen) > MOST:
         chosen = [chosen[i] for i in sorted({int(i) for i in np.linspace(0, len(chosen) - 1, MOST)})]
     if not chosen:
         return
-    law = noise_law(bench, chosen)
-    if law:
+    if law := noise_law(bench, chosen):
         yield law
         return
     scores, seen = likelihoods(bench, chosen)
     right = max((form for form in scores if not form.defect), key=lambda f: scores[f])
     best = max(scores, key=lambda f: scores[f])
-    if best.defect == "clipping" and not _cuts(bench):
-        return  # data inside the box: clipping the guess is allowed, and usual
-    if best.defect and scores[best] - scores[right] > NATS:
+    if scores[best] - scores[right] <= NATS or (best.defect == "clipping" and not _cuts(bench, chosen[0])):
+        best = Form("", best.what, best.still) if best.defect == "clipping" else right
+    if misfit := unexplained(bench, chosen, best):
+        yield misfit
+    elif best.defect:
         nats = f"likelier by {scores[best] - scores[right]:.3g} nats than {right.what} steps"
         yield Finding(best.defect, best.what, _expected(bench, chosen), f"{seen[best]}; {nats} (over {len(chosen)} steps)")
-    elif not best.defect and (odd := _misfit(bench, chosen, best)):
-        yield odd
 
 
-def _cuts(bench: Bench) -> bool:
-    low, high = box(bench)
-    return bool(np.mean((bench.x_0 < low) | (bench.x_0 > high)) > 0.01)
-
-
-def box(bench: Bench) -> tuple[float, float]:
-    """Where a sampler would clip: the usual [-1, 1], if the author does not say otherwise."""
-    return -1.0, 1.0
+def _cuts(bench: Bench, h: Heard) -> bool:
+    """Whether clipping there would cut real data off."""
+    return bool(np.mean((bench.x_0 < h.box[0] - 1e-6) | (bench.x_0 > h.box[1] + 1e-6)) > 0.01)
 
 
 def likelihoods(bench: Bench, chosen: list[Heard]) -> tuple[dict[Form, float], dict[Form, str]]:
-    """log p of all chosen steps under each form that applies to all of them, and what was seen at the middle one."""
-    sums: dict[Form, float] = {}
-    counts: dict[Form, int] = {}
-    seen: dict[Form, str] = {}
-    for k, h in enumerate(chosen):
-        floor = (FLOAT32**2) * float(np.mean(h.x**2))
-        at_this: dict[Form, float] = {}
-        for form, mean, low, high in means(h, bench.patient.output, bench.schedule, box(bench)):
-            msr = float(np.mean((h.x_next - mean) ** 2))
-            ways = {form: float(np.clip(msr, low, high))}
-            if form == ANCESTRAL:
-                p = Pair(float(bench.schedule.alpha_bar[h.s]), float(bench.schedule.alpha_bar[h.t]))
-                ways |= {Form(*name): var(p) for name, var in VARIANCES.items()} | _neighbours(bench, h)
-            for way, var in ways.items():
-                score = -h.x.size / 2 * (np.log(2 * np.pi * (var + floor)) + msr / (var + floor))
-                if score > at_this.get(way, -np.inf):
-                    at_this[way] = score
-                    if k == len(chosen) // 2:
-                        seen[way] = f"at t = {bench.told(h.t)} a variance of {msr:.3g} around this mean"
-        for way, score in at_this.items():
-            sums[way] = sums.get(way, 0.0) + score
-            counts[way] = counts.get(way, 0) + 1
-    full = {form: score for form, score in sums.items() if counts[form] == len(chosen)}
-    partial = [f for f in sums if f not in full and counts[f] >= len(chosen) - 2]
-    for form in partial:  # a form that the ends of the table exclude is compared where it applies, with the best form elsewhere
-        full[form] = _filled(bench, chosen, form)
-    return full, {form: seen.get(form, "") for form in full}
+    """log p of all chosen steps under each form, and what was seen at the middle one. A variance that is free within bounds pays
+    log(n) / 2 a step for being chosen after the fact (BIC). Where the ends of the table exclude a form, the best right one stands in."""
+    table = [_at(bench, h) for h in chosen]
+    forms = {form for row in table for form in row if sum(form in other for other in table) >= len(table) - 2}
+    instead = [max(score for form, (score, _) in row.items() if not form.defect) for row in table]
+    sums = {form: sum(row[form][0] if form in row else other for row, other in zip(table, instead, strict=True)) for form in forms}
+    k = len(chosen) // 2
+    at = f"at t = {bench.told(chosen[k].t)} a variance of"
+    return sums, {form: f"{at} {table[k][form][1]:.3g} around this mean" if form in table[k] else "" for form in forms}
 
 
-def _filled(bench: Bench, chosen: list[Heard], form: Form) -> float:
-    total = 0.0
-    for h in chosen:
-        here, _ = _single(bench, h)
-        total += here.get(form, max(score for f, score in here.items() if not f.defect))
-    return total
-
-
-def _single(bench: Bench, h: Heard) -> tuple[dict[Form, float], dict[Form, str]]:
-    return likelihoods(bench, [h])
-
-
-def _neighbours(bench: Bench, h: Heard) -> dict[Form, float]:
-    """beta-tilde and beta of other entries of the table."""
-    out = {}
-    for d in (-1, 1):
-        if 0 < h.s + d and h.t + d <= bench.schedule.T:
-            out[Form("reverse variance", f"beta-tilde of t {d:+d}")] = float(posterior_variance(bench.schedule, h.s + d, h.t + d))
-    if h.s < h.t - 1:
-        form = Form("stride", "the variance of a step to t - 1 although times are skipped")
-        out[form] = float(np.clip(0, posterior_variance(bench.schedule, h.t - 1, h.t), bench.schedule.beta[h.t]))
-    return out
+def _at(bench: Bench, h: Heard) -> dict[Form, tuple[float, float]]:
+    """(log p, mean square around the mean) of one step under each form; of a form that comes twice, the better."""
+    found: dict[Form, tuple[float, float]] = {}
+    floor, p = FLOAT32**2 * float(np.mean(h.x**2)), pair(h, bench.schedule)
+    for form, mean, low, high in means(h, bench.patient.output, bench.schedule):
+        msr = float(np.mean((h.x_next - mean) ** 2))
+        ways = [(form, float(np.clip(msr, low, high)), np.log(h.x.size) / 2 if low < high else 0.0)]
+        if form == SMALL:
+            ways += [(Form(*name), var(p), 0.0) for name, var in VARIANCES.items()]
+            if h.s < h.t - 1:
+                stride = Form("stride", "the variance of a step to t - 1 although times are skipped")
+                ways += [(stride, v, 0.0) for v in (float(posterior_variance(bench.schedule, h.t - 1, h.t)), float(bench.schedule.beta[h.t]))]
+        for way, var, price in ways:
+            score = -h.x.size / 2 * (np.log(2 * np.pi * (var + floor)) + msr / (var + floor)) - price
+            if way not in found or score > found[way][0]:
+                found[way] = score, msr
+    return found
 
 
 def _expected(bench: Bench, chosen: list[Heard]) -> str:
@@ -141,21 +112,26 @@ def _expected(bench: Bench, chosen: list[Heard]) -> str:
     return f"the posterior mean with a variance of {low:.3g} to {high:.3g} at t = {bench.told(h.t)}, or DDIM's step"
 
 
+def _basis(bench: Bench, h: Heard) -> Float:
+    x_0, _ = h.read(bench.patient.output, bench.schedule)
+    return np.stack([v.ravel() for v in (np.ones_like(h.x), h.x, x_0, np.clip(x_0, *h.box))], 1)
+
+
 def rest(bench: Bench, h: Heard) -> Float:
     """What is left of x_s when all that x_t and the guess of x_0 explain is taken away: the noise, up to its scale."""
-    x_0, _ = h.read(bench.patient.output, bench.schedule)
-    basis = np.stack([v.ravel() for v in (np.ones_like(h.x), h.x, x_0, np.clip(x_0, *box(bench)))], 1)
+    basis = _basis(bench, h)
     weights, *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)
     return np.asarray(h.x_next.ravel() - basis @ weights)
 
 
+def noisy(bench: Bench, h: Heard) -> bool:
+    """Whether this step adds noise, beyond what rounding to float32 looks like."""
+    return bool(rest(bench, h).std() > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)))
+
+
 def noise_law(bench: Bench, chosen: list[Heard]) -> Finding | None:
     """Kurtosis of the noise: 3 if it is normal (standard error sqrt(24 / n)), 1.8 if uniform."""
-    parts = []
-    for h in chosen:
-        r = rest(bench, h)
-        if r.std() > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)):
-            parts.append(r / r.std())
+    parts = [r / r.std() for h in chosen if noisy(bench, h) for r in [rest(bench, h)]]
     if not parts:
         return None
     z = np.concatenate(parts)
@@ -165,49 +141,61 @@ def noise_law(bench: Bench, chosen: list[Heard]) -> Finding | None:
     return None
 
 
-def _misfit(bench: Bench, chosen: list[Heard], form: Form) -> Finding | None:
-    """No known form fits: is the likeliest right one off by more than float32, in the mean or in the variance?
+def unexplained(bench: Bench, chosen: list[Heard], best: Form) -> Finding | None:
+    """Does even the likeliest form fit? Noise around its mean must not depend on x_t or x_0 (chi^2), and have its variance.
 
-    Any consistent solver maps a constant x_0 and eps to signal_s x_0 + noise_s eps: weights by least squares, at the worst step.
+    Steps without noise must at least be consistent: a constant x_0 and eps go to signal_s x_0 + noise_s eps, as in every solver.
     """
-    worst: tuple[float, str, str] | None = None
+    chi2, variances, misses = [], [], []
     for h in chosen:
-        x_0, e = h.read(bench.patient.output, bench.schedule)
-        low, high = float(posterior_variance(bench.schedule, h.s, h.t)), float(bench.schedule.beta_ts(h.s, h.t))
-        fits = {f: (float(np.mean((h.x_next - m) ** 2)), a, b) for f, m, a, b in means(h, bench.patient.output, bench.schedule, box(bench))}
-        msr, a, b = fits.get(form, (0.0, 0.0, 0.0))
-        floor = (10 * FLOAT32) ** 2 * float(np.mean(h.x**2))
-        over = max(msr / (b + floor), (a - floor) / (msr + floor))
-        if over > 1 + 6 * np.sqrt(2 / h.x.size) + 0.05 and (worst is None or over > worst[0]):
-            expected = f"a variance of {low:.3g} to {high:.3g}, or DDIM's step, at t = {bench.told(h.t)}"
-            basis = np.stack([x_0.ravel(), e.ravel()], 1)
-            (p, q), *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)
-            left = float(np.var(rest(bench, h)))
-            worst = over, expected, f"a variance of {left:.3g} around {p:.3g} x_0 + {q:.3g} eps"
-    if worst is None or _consistent(bench, chosen):
-        return None
-    noisy = any(np.std(rest(bench, h)) > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)) for h in chosen)
-    name = "reverse variance" if noisy and _mean_fits(bench, chosen) else "mean coefficients" if noisy else "DDIM direction"
-    return Finding(name, "the step is none that the doctor knows, right or wrong", worst[1], worst[2])
+        fits = [(m, a, b) for f, m, a, b in means(h, bench.patient.output, bench.schedule) if f.what == best.what or _around(f, best)]
+        if not fits:
+            continue
+        mean, low, high = min(fits, key=lambda fit: float(np.mean((h.x_next - fit[0]) ** 2)))
+        r, left = (h.x_next - mean).ravel(), rest(bench, h)
+        if noisy(bench, h):
+            chi2.append(max(0.0, float((r**2).sum() - (left**2).sum())) / float(left.var()))
+            slack = 1 + 6 * np.sqrt(2 / r.size)
+            variances.append(max(left.var() / max(high * slack, 1e-300), low / (left.var() * slack)))
+        else:
+            misses.append(_inconsistent(bench, h) if np.sqrt(np.mean(r**2)) > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)) else 0.0)
+    excess = (sum(chi2) - 4 * len(chi2)) / np.sqrt(8 * max(1, len(chi2)))
+    if chi2 and excess > 6:
+        seen = f"the rest depends on them: chi^2 of {sum(chi2):.3g} with {4 * len(chi2)} degrees of freedom, {_weights(bench, chosen)}"
+        return Finding("mean coefficients", "the mean is none that the doctor knows, right or wrong", "noise that is independent of x_t and x_0", seen)
+    if variances and max(variances) > 1 and not best.defect:
+        name = "mean coefficients" if all(_usual(bench, h) for h in chosen) else "reverse variance"
+        what = f"the {name.split()[-1 if name[0] == 'r' else 0]} is none that the doctor knows, right or wrong"
+        return Finding(name, what, _expected(bench, chosen), _weights(bench, chosen))
+    if misses and max(misses) > 0.01:
+        return Finding("DDIM direction", "the step is none that the doctor knows, right or wrong", _expected(bench, chosen), _weights(bench, chosen))
+    return None
 
 
-def _mean_fits(bench: Bench, chosen: list[Heard]) -> bool:
-    """Whether the posterior mean leaves no more than what x_t and x_0 cannot explain."""
-    ratios = []
-    for h in chosen:
-        mean = next(m for f, m, _, _ in means(h, bench.patient.output, bench.schedule, box(bench)) if f == ANCESTRAL)
-        ratios.append(float(np.mean((h.x_next - mean) ** 2) / max(np.var(rest(bench, h)), 1e-300)))
-    return bool(np.median(ratios) < 1.05)
+def _usual(bench: Bench, h: Heard) -> bool:
+    """Whether the noise of this step has a variance within beta-tilde and beta, six standard errors allowed: then it is not what is wrong."""
+    var, slack = float(rest(bench, h).var()), 1 + 6 * np.sqrt(2 / h.x.size)
+    return bool(posterior_variance(bench.schedule, h.s, h.t) / slack <= var <= bench.schedule.beta_ts(h.s, h.t) * slack)
 
 
-def _consistent(bench: Bench, chosen: list[Heard]) -> bool:
-    """A deterministic step of a solver of higher order: exact in (x_0, eps, the turn of x_0), with DDIM's weights for the first two."""
-    for h in chosen:
-        x_0, e = h.read(bench.patient.output, bench.schedule)
-        signal, noise = bench.schedule.scales(h.s)
-        basis = np.stack([x_0.ravel(), e.ravel(), (x_0 - h.before if h.before is not None else np.zeros_like(x_0)).ravel()], 1)
-        weights, *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)
-        left = float(np.sqrt(np.mean((h.x_next.ravel() - basis @ weights) ** 2)))
-        if abs(weights[0] - signal) + abs(weights[1] - noise) > 0.01 or left > 0.01:
-            return False
-    return True
+def _around(form: Form, best: Form) -> bool:
+    """Whether best is a wrong variance around the right mean, which is form's."""
+    return form == BETWEEN and (best.defect, best.what) in VARIANCES
+
+
+def _weights(bench: Bench, chosen: list[Heard]) -> str:
+    h = chosen[len(chosen) // 2]
+    x_0, e = h.read(bench.patient.output, bench.schedule)
+    (p, q), *_ = np.linalg.lstsq(np.stack([x_0.ravel(), e.ravel()], 1), h.x_next.ravel(), rcond=None)
+    signal, noise = bench.schedule.scales(h.s)
+    return f"{p:.3g} x_0 + {q:.3g} eps at t = {bench.told(h.t)}, rest {float(rest(bench, h).var()):.3g} (DDIM: {signal:.3g} and {noise:.3g})"
+
+
+def _inconsistent(bench: Bench, h: Heard) -> float:
+    """By how much a step without noise differs from DDIM's weights and a share of the last turn of x_0: 0 for every solver that is right."""
+    x_0, e = h.read(bench.patient.output, bench.schedule)
+    basis = np.stack([x_0.ravel(), e.ravel(), (x_0 - h.before if h.before is not None else np.zeros_like(x_0)).ravel()], 1)
+    weights, *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)
+    left = float(np.sqrt(np.mean((h.x_next.ravel() - basis @ weights) ** 2)))
+    signal, noise = bench.schedule.scales(h.s)
+    return float(abs(weights[0] - signal) + abs(weights[1] - noise) + left)

@@ -17,7 +17,7 @@ from minidiff.schedule import Schedule
 class Heard:
     """One step: at x the network, told t (the paper's), said out; then came x_next, for which it will be told s (0: the end).
 
-    before: the guess of x_0 one step earlier, which solvers of second order use.
+    before: the guess of x_0 one step earlier, which solvers of second order use. box: where guesses of x_0 are clipped, if they are.
     """
 
     x: Float
@@ -26,6 +26,7 @@ class Heard:
     t: int
     s: int
     before: Float | None = None
+    box: tuple[float, float] = (-1.0, 1.0)
 
     def read(self, kind: str, schedule: Schedule, t: int | None = None) -> tuple[Float, Float]:
         """(x_0, eps) as the sampler may have made them of the output, at its own time or another."""
@@ -58,10 +59,18 @@ def overhear(bench: Bench, rows: int) -> list[Heard]:
     states = [x for x, _, _ in calls] + [checked("the sampler's result", end, start.shape)]
     times = [t for _, _, t in calls] + [0]
     heard: list[Heard] = []
-    before = None
+    before, box = None, box_of(states[-1])
     for k, (x, out, t) in enumerate(calls):
         checked("x_t of a call", x, start.shape, f" at t = {t}")
-        heard.append(Heard(x, checked("the output", out, x.shape, f" at t = {t}"), states[k + 1], t, times[k + 1], before))
+        heard.append(Heard(x, checked("the output", out, x.shape, f" at t = {t}"), states[k + 1], t, times[k + 1], before, box))
         inside = 1 <= t <= bench.schedule.T
         before = heard[-1].read(patient.output, bench.schedule)[0] if inside else None
     return heard
+
+
+def box_of(result: Float) -> tuple[float, float]:
+    """The ends at which a result was clipped: values that many of its numbers share exactly; otherwise the usual -1 and 1."""
+    many = max(3, result.size // 1000)
+    low, high = float(result.min()), float(result.max())
+    near = 1e-6  # the same up to float32
+    return low if (result <= low + near).sum() >= many else -1.0, high if (result >= high - near).sum() >= many else 1.0
