@@ -153,14 +153,15 @@ def pair(h: Heard, schedule: Schedule) -> Pair:
 
 def _elsewhere(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float, float, float]]:
     """The right formulas at the wrong entries of the table."""
-    others = [("sampler index", f"the step reads the table at t {d:+d}", h.s + d, h.t + d) for d in (-1, 1)]
+    others = [("sampler index", f"the step reads the table at t {d:+d}", h.s + d, h.t + d) for d in (-2, -1, 1, 2)]
     if h.s < h.t - 1:
         others.append(("stride", "a step to t - 1, with the beta_t of the full chain, although times are skipped", h.t - 1, h.t))
     for defect, what, s, t in others:
         if not 0 < s < t <= schedule.T:
             continue
         c_0, c_t = posterior_weights(schedule, s, t)
-        bounds = [float(f(a, b)) for f in (schedule.beta_ts, lambda a, b: posterior_variance(schedule, a, b)) for a, b in ((s, t), (h.s, h.t))]
+        pairs = ((s, t), (h.s, h.t))  # the variance may come from either
+        bounds = [float(schedule.beta_ts(*p)) for p in pairs] + [float(posterior_variance(schedule, *p)) for p in pairs]
         x_0, e = h.read(kind, schedule, t)
         yield Form(defect, what), c_0 * x_0 + c_t * h.x, min(bounds), max(bounds)
         yield Form(defect, what, still=True), ode_step(schedule, h.x, e, t, s), 0.0, 0.0

@@ -39,16 +39,15 @@ def examine(patient: Patient, x_0: Array, seed: int = 0) -> Report:
     """
     table, found = read_table(patient)
     bench = Bench(patient, x_0, _data(x_0), table, np.random.default_rng(seed))
-    done, skipped = ["table"], []
+    done: list[str] = ["table"]
+    skipped: list[str] = []
     if table is None:
         return Report(tuple(found), tuple(done), (("all later rungs", "there is no table to judge them by"),))
-    wrong_table = bool(found)
-    for name, rung, there in (
-        ("end of the table", terminal, not wrong_table),
-        ("coverage", coverage, patient.trained is not None),
-        ("data", data_scale, True),
-        ("noising", noising, patient.noising is not None),
-    ):
+    first: tuple[tuple[str, Rung, bool], ...] = (
+        ("end of the table", terminal, not found), ("coverage", coverage, patient.trained is not None),
+        ("data", data_scale, True), ("noising", noising, patient.noising is not None),
+    )  # fmt: skip
+    for name, rung, there in first:
         (done if there else skipped).append(name)
         if there:
             found += rung(bench)
@@ -57,7 +56,8 @@ def examine(patient: Patient, x_0: Array, seed: int = 0) -> Report:
         if new := list(rung(bench)):
             found += new
             break
-    for name, claim, rung in (("guidance", patient.guidance, guidance), ("average", patient.averaged, average)):
+    more: tuple[tuple[str, Any, Rung], ...] = (("guidance", patient.guidance, guidance), ("average", patient.averaged, average))
+    for name, claim, rung in more:
         (skipped if claim is None else done).append(name)
         if claim is not None:
             found += rung(bench)

@@ -114,7 +114,8 @@ def _expected(bench: Bench, chosen: list[Heard]) -> str:
 
 def _basis(bench: Bench, h: Heard) -> Float:
     x_0, _ = h.read(bench.patient.output, bench.schedule)
-    return np.stack([v.ravel() for v in (np.ones_like(h.x), h.x, x_0, np.clip(x_0, *h.box))], 1)
+    before = [] if h.before is None else [h.before]  # solvers of second order look back
+    return np.stack([v.ravel() for v in (np.ones_like(h.x), h.x, x_0, np.clip(x_0, *h.box), *before)], 1)
 
 
 def rest(bench: Bench, h: Heard) -> Float:
@@ -159,9 +160,10 @@ def unexplained(bench: Bench, chosen: list[Heard], best: Form) -> Finding | None
             variances.append(max(left.var() / max(high * slack, 1e-300), low / (left.var() * slack)))
         else:
             misses.append(_inconsistent(bench, h) if np.sqrt(np.mean(r**2)) > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)) else 0.0)
-    excess = (sum(chi2) - 4 * len(chi2)) / np.sqrt(8 * max(1, len(chi2)))
+    freedom = 5 * len(chi2)  # the columns of the basis
+    excess = (sum(chi2) - freedom) / np.sqrt(2 * max(1, freedom))
     if chi2 and excess > 6:
-        seen = f"the rest depends on them: chi^2 of {sum(chi2):.3g} with {4 * len(chi2)} degrees of freedom, {_weights(bench, chosen)}"
+        seen = f"the rest depends on them: chi^2 of {sum(chi2):.3g} with {freedom} degrees of freedom, {_weights(bench, chosen)}"
         return Finding("mean coefficients", "the mean is none that the doctor knows, right or wrong", "noise that is independent of x_t and x_0", seen)
     if variances and max(variances) > 1 and not best.defect:
         name = "mean coefficients" if all(_usual(bench, h) for h in chosen) else "reverse variance"
