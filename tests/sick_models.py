@@ -7,6 +7,7 @@ they share no line with what judges them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ def student(w, mean=mu, scale=tilde, noise=None, tell=lambda t: t, times=None, c
 
     def sample(call, x):
         grid = list(times or range(w.T, stop - 1, -1))
-        for t, s in zip(grid[:-1], grid[1:], strict=True):
+        for t, s in pairwise(grid):
             eps = call(x, np.full(len(x), tell(t)))
             x_0 = (x - np.sqrt(1 - bars[t]) * eps) / np.sqrt(bars[t])
             if clip:
@@ -206,6 +207,11 @@ def uniform(seed=3):
 def centred(seed=9):
     draw = uniform(seed)
     return lambda shape: (draw(shape) - 0.5) * np.sqrt(12)
+
+
+def coin(seed=2):
+    rng = np.random.default_rng(seed)
+    return lambda shape: rng.choice([-1.0, 1.0], shape)
 
 
 def drawn(low, high, n=50_000):
@@ -390,7 +396,7 @@ LAST = [  # written after what was learnt from LATER had been built in: these me
         n.x - n.beta / np.sqrt(1 - n.bar) * n.eps) / np.sqrt(n.prev), schedule="linear 50"),
     sampler("reverse variance", "sqrt(1 - abar_s) z", scale=lambda n: np.sqrt(1 - n.prev), schedule="cosine 200"),
     sampler("reverse variance", "1.3 times the noise", scale=lambda n: 1.3 * np.sqrt(n.beta), schedule="linear 1000"),
-    sampler("noise law", "a coin for noise", noise=lambda shape, rng=np.random.default_rng(2): rng.choice([-1.0, 1.0], shape)),
+    sampler("noise law", "a coin for noise", noise=coin()),
     sampler("sampler index", "the network is told t - 2", tell=lambda t: max(t - 2, 1), schedule="cosine 200"),
     sampler("stride", "beta_t of the full chain, ten times skipped", times=list(range(200, -1, -10)), schedule="cosine 200"),
     sampler("last-step noise", "DDIM with beta_1 of noise at the end", mean=along, at_the_end=True, schedule="linear 50",

@@ -27,7 +27,8 @@ def test_a_report_says_what_was_expected_what_was_seen_and_where_to_read():
     report = examine(Patient(lambda x, t: -right(x, t), SCHEDULE), X)
     assert report.diagnosis == "output sign" and not report.healthy
     text = str(report)
-    for part in ("Most likely defect: output sign", "expected", "seen", PAGES["output sign"], "Not examined: sampler, the patient brings none"):
+    parts = ("Most likely defect: output sign", "expected", "seen", PAGES["output sign"], "Not examined: sampler, the patient brings none")
+    for part in parts:
         assert part in text
     assert json.loads(json.dumps(report.as_dict()))["findings"][0]["page"] == PAGES["output sign"]
 
@@ -51,6 +52,11 @@ def test_a_table_that_is_none_ends_the_examination():
     assert report.diagnosis == "table" and report.skipped[0][0] == "all later rungs" and "entry 10" in report.findings[0].seen
 
 
+def test_a_sampler_that_asks_for_a_time_the_network_refuses():
+    asks_0 = Patient(right, SCHEDULE, sampler=lambda call, x: call(call(x, np.full(len(x), 20)), np.zeros(len(x), int)))
+    assert "t = 0, which it refuses" in examine(asks_0, X).findings[0].seen
+
+
 def test_two_defects_come_in_the_order_of_the_ladder():
     patient = Patient(lambda x, t: -right(x, t), SCHEDULE, trained=np.arange(1, 10).repeat(500))
     assert [f.name for f in examine(patient, X).findings] == ["coverage", "output sign"]
@@ -69,7 +75,7 @@ def test_two_defects_come_in_the_order_of_the_ladder():
         ({"call": lambda x, t: x * np.nan}, X, "the output must be finite; got NaN or infinity at t = "),
         ({"sampler": lambda call, x: x}, X, "the sampler never called the network"),
         ({"sampler": lambda call, x: call(x, np.arange(len(x)))}, X, "must tell one time to all of a batch"),
-        ({"sampler": lambda call, x: call(x, np.array([3]))[:5]}, X, "the sampler's result must have the shape"),
+        ({"sampler": lambda call, x: call(x, np.full(len(x), 3))[:5]}, X, "the sampler's result must have the shape"),
         ({"noising": lambda x, t, e: x[:3]}, X, "x_t must have the shape of its input"),
         ({}, X[:, 0], "x_0 must hold 16 or more examples"),
         ({}, X[:5], "x_0 must hold 16 or more examples"),

@@ -19,7 +19,8 @@ def average(bench: Bench) -> Iterator[Finding]:
     raw, averaged = _flat(claim.raw), _flat(claim.averaged)
     if np.array_equal(raw, averaged):
         if claim.decay > 0:
-            yield Finding("average is raw", "the average is the raw weights: they share memory, or it is never used", "another set", "equal, bit for bit")
+            what = "the average is the raw weights: they share memory, or it is never used"
+            yield Finding("average is raw", what, "another set", "equal, bit for bit")
         return
     left = claim.decay**claim.steps
     size = float(raw @ averaged / (raw @ raw))
@@ -32,7 +33,7 @@ def average(bench: Bench) -> Iterator[Finding]:
             return
     if left > SHARE and abs(size - (1 - left)) < abs(size - 1):
         what = "the average began at zero and is not divided by 1 - decay^steps"
-        yield Finding("average from zero", what, "a size of 1, in units of the raw weights", f"{size:.3g} (1 - decay^steps = {1 - left:.3g})")
+        yield Finding("average from zero", what, "a size of 1, relative to raw", f"{size:.3g} (1 - decay^steps: {1 - left:.3g})")
 
 
 def _flat(weights: object) -> Float:

@@ -1,6 +1,6 @@
 """Steps that samplers take, right and wrong: each a mean and a variance for x_s, given x_t and what the network said.
 
-The right ones are the package's own functions; the wrong ones are the slips of the literature (equations C, rows 1 to 4, 16 to 18), by name.
+The right ones are the package's own functions; the wrong ones are the slips of the literature, by name.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Pair:
         return (1 - self.a_s) / (1 - self.a_t) * self.beta
 
 
-SMALL, LARGE, BETWEEN = Form("", "ancestral (beta-tilde)"), Form("", "ancestral (beta)"), Form("", "ancestral (between beta-tilde and beta)")
+SMALL, LARGE = Form("", "ancestral (beta-tilde)"), Form("", "ancestral (beta)")
+BETWEEN = Form("", "ancestral (between beta-tilde and beta)")
 DDIM = Form("", "DDIM", still=True)
 CLIPPED, CLIPPED_DDIM = Form("clipping", "ancestral, x_0 clipped"), Form("clipping", "DDIM, x_0 clipped", still=True)
 ETA = Form("", "DDIM with eta")
@@ -89,7 +90,9 @@ SLIPS: dict[tuple[str, str], Callable[[Float, Float, Float, Pair], Float]] = {
     ("DDIM direction", "sqrt(1 - alpha_bar_t) for sqrt(1 - alpha_bar_s)"): lambda x, x_0, e, p: p.a_s**0.5 * x_0 + (1 - p.a_t) ** 0.5 * e,
     ("DDIM direction", "alpha_bar_s for its root before x_0"): lambda x, x_0, e, p: p.a_s * x_0 + (1 - p.a_s) ** 0.5 * e,
     ("DDIM direction", "x_0 is not shrunk"): lambda x, x_0, e, p: x_0 + (1 - p.a_s) ** 0.5 * e,
-    ("DDIM direction", "sqrt(alpha_bar_t) for sqrt(alpha_bar_s) before x_0"): lambda x, x_0, e, p: p.a_t**0.5 * x_0 + (1 - p.a_s) ** 0.5 * e,
+    ("DDIM direction", "sqrt(alpha_bar_t) for sqrt(alpha_bar_s) before x_0"): lambda x, x_0, e, p: (
+        p.a_t**0.5 * x_0 + (1 - p.a_s) ** 0.5 * e
+    ),
 }
 VARIANCES: dict[tuple[str, str], Callable[[Pair], float]] = {
     ("missing noise", "the mean is returned, no noise is added"): lambda p: 0.0,
@@ -121,10 +124,11 @@ def means(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float
     yield LARGE, mean, high, high
     yield BETWEEN, mean, low, high
     yield DDIM, ode_step(schedule, h.x, e, h.t, h.s), 0.0, 0.0
-    rest = h.x_next - signal * x_0
-    along = float(np.clip((rest * e).sum() / (e**2).sum(), 0, noise))  # DDIM Eq. 12: this weight fixes sigma, up to its standard error
+    rest: Float = h.x_next - signal * x_0
+    along = min(max(float((rest * e).sum() / (e**2).sum()), 0.0), float(noise))  # DDIM Eq. 12: it fixes sigma
     off = 5 * float(np.sqrt(np.mean((rest - along * e) ** 2) / (e**2).sum()))
-    yield ETA, signal * x_0 + along * e, float(max(0, noise**2 - (along + off) ** 2)), float(noise**2 - max(0, along - off) ** 2)
+    widest, narrowest = max(0.0, along - off), along + off  # up to its standard error
+    yield ETA, signal * x_0 + along * e, max(0.0, float(noise**2) - narrowest**2), float(noise**2) - widest**2
     var = float(noise**2 - along**2) ** 2
     yield Form("variance for standard deviation", "DDIM with eta: the noise is multiplied by sigma^2"), signal * x_0 + along * e, var, var
     if h.before is not None:

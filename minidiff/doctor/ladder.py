@@ -17,7 +17,7 @@ from minidiff.doctor.noising import noising
 from minidiff.doctor.patient import Bench, Patient, ours
 from minidiff.doctor.report import Finding, Report
 from minidiff.doctor.sampler import order_of_calls, steps
-from minidiff.doctor.steps import overhear
+from minidiff.doctor.steps import Refused, overhear
 from minidiff.doctor.table import coverage, read_table, terminal
 
 Rung = Callable[[Bench], Iterator[Finding]]
@@ -73,7 +73,11 @@ def examine(patient: Patient, x_0: Array, seed: int = 0) -> Report:
 
 
 def _sampler(bench: Bench) -> tuple[list[Finding], list[tuple[str, str]]]:
-    heard = overhear(bench, int(np.clip(NUMBERS // bench.x_0[0].size, 16, NUMBERS)))
+    try:
+        heard = overhear(bench, int(np.clip(NUMBERS // bench.x_0[0].size, 16, NUMBERS)))
+    except Refused as e:
+        times = f"{bench.told(1)}..{bench.told(bench.schedule.T)}"
+        return [Finding("sampler index", "the sampler tells the network times that the table has not", times, str(e))], []
     if found := list(order_of_calls(bench, heard)):
         return found, []
     again = sum(h.s == h.t for h in heard[:-1])
@@ -81,7 +85,8 @@ def _sampler(bench: Bench) -> tuple[list[Finding], list[tuple[str, str]]]:
         return [], [("steps of the sampler", "it calls the network twice at a time, and only one-call steps are known here")]
     found = list(steps(bench, heard)) or list(last_step(bench, heard))
     if again and not found:
-        found = [Finding("sampler index", "the network is told the same time twice", "falling t", f"{again} of {len(heard)} calls repeat t")]
+        seen = f"{again} of {len(heard)} calls repeat t"
+        found = [Finding("sampler index", "the network is told the same time twice", "falling t", seen)]
     return found, []
 
 

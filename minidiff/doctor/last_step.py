@@ -32,7 +32,7 @@ def last_step(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
         return
     left = float(np.std(rest(bench, h)))
     if left > bound / 2:
-        yield Finding("last-step noise", "noise is added on the step to t = 0", f"{expected}, no noise", f"noise of std {left:.3g} on the result")
+        yield Finding("last-step noise", "noise is added on the step to t = 0", f"{expected}", f"noise of std {left:.3g} on the result")
         return
     signal_1, noise_1 = schedule.scales(1)
     what = "the result is not the guess of x_0"

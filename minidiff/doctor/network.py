@@ -7,6 +7,7 @@ eps, as v, with the other sign, told another time) the right one has the least e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,10 +46,10 @@ def hearing(bench: Bench) -> Iterator[Finding]:
         what = "the network refuses a time of the table: its own numbering is another"
         yield Finding("index offset", what, f"an answer at {which}", f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
         return
-    same = [bool(np.array_equal(a, b)) for a, b in zip(said, said[1:], strict=False)]
+    same = [bool(np.array_equal(a, b)) for a, b in pairwise(said)]
     if len(probes) > 1 and sum(same) >= max(1, len(same) // 4):
         what = "the network is not told t, or ignores it" if all(same) else "the network gives one answer for many times"
-        spans = ", ".join(f"{bench.told(a)} and {bench.told(b)}" for a, b, s in zip(probes, probes[1:], same, strict=False) if s)
+        spans = ", ".join(f"{bench.told(a)} and {bench.told(b)}" for (a, b), s in zip(pairwise(probes), same, strict=True) if s)
         yield Finding("blind to t", what, "another output at another t", f"for one x_t, the same output, bit for bit, at t = {spans}")
 
 

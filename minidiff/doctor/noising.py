@@ -26,7 +26,9 @@ def _forms(bench: Bench, t: int) -> dict[str, tuple[float, float]]:
     }  # fmt: skip
     for shift in (-1, 1):
         if 0 <= t + shift <= bench.schedule.T:
-            forms[f"the table is read at t {'+' if shift > 0 else '-'} 1"] = float(np.sqrt(abar[t + shift])), float(np.sqrt(1 - abar[t + shift]))
+            forms[f"the table is read at t {'+' if shift > 0 else '-'} 1"] = (
+                float(np.sqrt(abar[t + shift])), float(np.sqrt(1 - abar[t + shift])),
+            )  # fmt: skip
     return forms
 
 
@@ -35,7 +37,7 @@ def noising(bench: Bench) -> Iterator[Finding]:
     T = bench.schedule.T
     times = sorted({2, max(2, T // 20), T // 4, T // 2, 3 * T // 4, T - 1})
     misses: dict[str, float] = {}
-    example = ""
+    example = "", ""
     for t in times:
         a, b, left = _weights(bench, t)
         scale = np.hypot(*_forms(bench, t)[""])
@@ -46,7 +48,7 @@ def noising(bench: Bench) -> Iterator[Finding]:
             misses[what] = max(misses.get(what, 0.0), np.hypot(a - x, b - y) / scale)
         if t == T // 2:
             right = _forms(bench, t)[""]
-            example = f"at t = {t}: weights {a:.4g} and {b:.4g}", f"at t = {t}: {right[0]:.4g} x_0 + {right[1]:.4g} eps"  # type: ignore[assignment]
+            example = f"weights {a:.4g} and {b:.4g}", f"at t = {t}: {right[0]:.4g} x_0 + {right[1]:.4g} eps"
     if misses[""] > RIGHT:
         what, miss = min(misses.items(), key=lambda item: item[1])
         yield Finding("noising", what if miss < 0.01 else "the weights of x_0 and eps are not those of the table", example[1], example[0])
@@ -74,4 +76,5 @@ def _own_noise(bench: Bench, t: int, a: float, b: float) -> Finding:
     rest = x_t - a * x_0 - b * eps
     z = (rest - rest.mean()) / rest.std()
     what = "x_t holds other noise than the eps that the loss compares with"
-    return Finding("noise law", what, f"only the eps handed in; mean 0, kurtosis 3 at t = {t}", f"a rest of mean {rest.mean():.3g}, kurtosis {np.mean(z**4):.3g}")
+    seen = f"a rest of mean {rest.mean():.3g}, kurtosis {np.mean(z**4):.3g}"
+    return Finding("noise law", what, f"only the eps handed in; mean 0, kurtosis 3 at t = {t}", seen)

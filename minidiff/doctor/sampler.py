@@ -98,7 +98,8 @@ def _at(bench: Bench, h: Heard) -> dict[Form, tuple[float, float]]:
             ways += [(Form(*name), var(p), 0.0) for name, var in VARIANCES.items()]
             if h.s < h.t - 1:
                 stride = Form("stride", "the variance of a step to t - 1 although times are skipped")
-                ways += [(stride, v, 0.0) for v in (float(posterior_variance(bench.schedule, h.t - 1, h.t)), float(bench.schedule.beta[h.t]))]
+                variances = posterior_variance(bench.schedule, h.t - 1, h.t), bench.schedule.beta[h.t]
+                ways += [(stride, float(v), 0.0) for v in variances]
         for way, var, price in ways:
             score = -h.x.size / 2 * (np.log(2 * np.pi * (var + floor)) + msr / (var + floor)) - price
             if way not in found or score > found[way][0]:
@@ -138,7 +139,8 @@ def noise_law(bench: Bench, chosen: list[Heard]) -> Finding | None:
     z = np.concatenate(parts)
     kurtosis, error = float(np.mean(z**4)), float(np.sqrt(24 / len(z)))
     if kurtosis < 2.4 and kurtosis < 3 - 6 * error:  # 2.4: half-way to the uniform law's
-        return Finding("noise law", "the noise added is not normal", f"kurtosis 3 ({error:.2g})", f"{kurtosis:.3g}; 1.8 is that of a uniform law")
+        seen = f"{kurtosis:.3g}; 1.8 is that of a uniform law"
+        return Finding("noise law", "the noise added is not normal", f"kurtosis 3 ({error:.2g})", seen)
     return None
 
 
@@ -164,18 +166,18 @@ def unexplained(bench: Bench, chosen: list[Heard], best: Form) -> Finding | None
     excess = (sum(chi2) - freedom) / np.sqrt(2 * max(1, freedom))
     if chi2 and excess > 6:
         seen = f"the rest depends on them: chi^2 of {sum(chi2):.3g} with {freedom} degrees of freedom, {_weights(bench, chosen)}"
-        return Finding("mean coefficients", "the mean is none that the doctor knows, right or wrong", "noise that is independent of x_t and x_0", seen)
+        return Finding("mean coefficients", "the mean is none that the doctor knows", "noise that is independent of x_t and x_0", seen)
     if variances and max(variances) > 1 and not best.defect:
         name = "mean coefficients" if all(_usual(bench, h) for h in chosen) else "reverse variance"
         what = f"the {name.split()[-1 if name[0] == 'r' else 0]} is none that the doctor knows, right or wrong"
         return Finding(name, what, _expected(bench, chosen), _weights(bench, chosen))
     if misses and max(misses) > 0.01:
-        return Finding("DDIM direction", "the step is none that the doctor knows, right or wrong", _expected(bench, chosen), _weights(bench, chosen))
+        return Finding("DDIM direction", "the step is none that the doctor knows", _expected(bench, chosen), _weights(bench, chosen))
     return None
 
 
 def _usual(bench: Bench, h: Heard) -> bool:
-    """Whether the noise of this step has a variance within beta-tilde and beta, six standard errors allowed: then it is not what is wrong."""
+    """Whether the noise of this step has a variance within beta-tilde and beta (six standard errors): then it is not to blame."""
     var, slack = float(rest(bench, h).var()), 1 + 6 * np.sqrt(2 / h.x.size)
     return bool(posterior_variance(bench.schedule, h.s, h.t) / slack <= var <= bench.schedule.beta_ts(h.s, h.t) * slack)
 
@@ -190,11 +192,12 @@ def _weights(bench: Bench, chosen: list[Heard]) -> str:
     x_0, e = h.read(bench.patient.output, bench.schedule)
     (p, q), *_ = np.linalg.lstsq(np.stack([x_0.ravel(), e.ravel()], 1), h.x_next.ravel(), rcond=None)
     signal, noise = bench.schedule.scales(h.s)
-    return f"{p:.3g} x_0 + {q:.3g} eps at t = {bench.told(h.t)}, rest {float(rest(bench, h).var()):.3g} (DDIM: {signal:.3g} and {noise:.3g})"
+    left = float(rest(bench, h).var())
+    return f"{p:.3g} x_0 + {q:.3g} eps at t = {bench.told(h.t)}, rest {left:.3g} (DDIM: {signal:.3g} and {noise:.3g})"
 
 
 def _inconsistent(bench: Bench, h: Heard) -> float:
-    """By how much a step without noise differs from DDIM's weights and a share of the last turn of x_0: 0 for every solver that is right."""
+    """How far a step without noise is from DDIM's weights and a share of the last turn of x_0: 0 for every right solver."""
     x_0, e = h.read(bench.patient.output, bench.schedule)
     basis = np.stack([x_0.ravel(), e.ravel(), (x_0 - h.before if h.before is not None else np.zeros_like(x_0)).ravel()], 1)
     weights, *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)

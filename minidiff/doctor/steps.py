@@ -13,6 +13,10 @@ from minidiff.prediction import from_output
 from minidiff.schedule import Schedule
 
 
+class Refused(ValueError):
+    """The network does not answer at a time outside the table that the sampler asks it for."""
+
+
 @dataclass(frozen=True, eq=False)
 class Heard:
     """One step: at x the network, told t (the paper's), said out; then came x_next, for which it will be told s (0: the end).
@@ -44,11 +48,17 @@ def overhear(bench: Bench, rows: int) -> list[Heard]:
     calls: list[tuple[Float, Float, int]] = []
 
     def call(x: Array, t: Any) -> Array:
-        out = patient.call(x, t)
         told = ours(t).ravel()
         if told.size == 0 or np.any(told != told[0]):
             raise ValueError("the sampler must tell one time to all of a batch; it told several")
-        calls.append((ours(x), ours(out), int(told[0]) + 1 - patient.first))
+        paper = int(told[0]) + 1 - patient.first
+        try:
+            out = patient.call(x, t)
+        except (ValueError, IndexError, KeyError) as e:
+            if 1 <= paper <= bench.schedule.T:
+                raise
+            raise Refused(f"t = {int(told[0])}, which it refuses") from e
+        calls.append((ours(x), ours(out), paper))
         return out
 
     start = bench.rng.standard_normal((rows, *bench.x_0.shape[1:]))

@@ -28,7 +28,8 @@ def read_table(patient: Patient) -> tuple[Schedule | None, list[Finding]]:
     begins = row[0] == 1
     found, noisy = [], row[1:] if begins else row
     if begins and patient.first == 0:
-        found.append(Finding("table", "t = 0 of the code is data without noise, so one entry is too many", "alpha_bar[0] < 1", "alpha_bar[0] = 1"))
+        what = "t = 0 of the code is data without noise, so one entry is too many"
+        found.append(Finding("table", what, "alpha_bar[0] < 1", "alpha_bar[0] = 1"))
     if not begins and patient.first == 1:
         what = "the table has no entry for data, so alpha_bar[t] is that of t + 1"
         found.append(Finding("table", what, "alpha_bar[0] = 1", f"alpha_bar[0] = {row[0]:.6g}"))
