@@ -38,12 +38,13 @@ ARROWS = {
 CORE = frozenset(ARROWS)
 PACKAGES = {
     "verify": CORE,
+    "doctor": {"arrays", "gaussian", "schedule", "process", "prediction", "reverse", "bound", "sample"},
     "nn": {"gaussian"},
     "learn": CORE | {"nn"},
     "families": {"gaussian", "nn"},
     "course": CORE,
-    "run": CORE | {"verify", "learn", "nn", "families", "course"},
-    "notebook": CORE | {"verify", "learn", "nn", "families", "run", "course"},
+    "run": CORE | {"verify", "doctor", "learn", "nn", "families", "course"},
+    "notebook": CORE | {"verify", "doctor", "learn", "nn", "families", "run", "course"},
 }
 VERIFY_WITH_NETWORKS = {
     "improved_training.py": {"learn"}, "latent.py": {"nn", "learn"}, "first_stage.py": {"nn"}, "families.py": {"nn", "families"},

@@ -31,7 +31,7 @@ def test_links_lead_to_files(page):
 
 
 def test_commands_in_the_readme_parse():
-    lines = re.findall(r"(minidiff (?:verify|train|sample|evaluate|data|lab|tour)[^\n`]*?)(?: {3,}|\n|`)", TEXT)
+    lines = re.findall(r"(minidiff (?:verify|train|sample|evaluate|doctor|data|lab|tour)[^\n`]*?)(?: {3,}|\n|`)", TEXT)
     assert len(lines) >= 6
     for line in lines:
         args = cli.parser(cli.COMMANDS).parse_args(line.split()[1:])

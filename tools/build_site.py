@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs/site"
 FILES = [
     "README.md", "EQUATIONS.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "data/README.md", "benchmarks/BENCHMARKS.md",
-    "docs/LECTURERS.md",
+    "docs/LECTURERS.md", "docs/DOCTOR.md",
 ]  # fmt: skip
 # Of MathJax's 24 MB only these are asked for by a page: the program, its fonts, TeX's further commands, and what reads formulas aloud.
 MATHJAX = ["tex-chtml.js", "output/chtml", "input/tex/extensions", "a11y", "sre"]

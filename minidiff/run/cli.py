@@ -1,4 +1,4 @@
-"""The command line: minidiff verify | tour | train | sample | evaluate | data | lab."""
+"""The command line: minidiff verify | tour | train | sample | evaluate | doctor | data | lab."""
 
 from __future__ import annotations
 
@@ -193,6 +193,15 @@ def evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(args: argparse.Namespace) -> int:
+    """Examine weights and print the report; 1 if a defect is named."""
+    from minidiff.run.doctor import examine_file
+
+    report = examine_file(_file(args.weights), args.n, args.seed)
+    print(json.dumps(report.as_dict(), indent=2) if args.json else report)
+    return 0 if report.healthy else 1
+
+
 def _file(weights: str) -> Path:
     """The file of weights given by its path or, if they are shipped, by their name."""
     from minidiff.run import weights_path
@@ -232,7 +241,7 @@ def lab(args: argparse.Namespace) -> int:
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(mine / workspace.CONTENTS)], env=env)
 
 
-COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, data, lab)}
+COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, doctor, data, lab)}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     _sample_options(commands, run)
     _evaluate_options(commands, run)
+    c = commands.add_parser("doctor", help="examine a denoiser's weights and name the likeliest defect; exit status 1 if there is one")
+    c.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of shipped weights such as mnist-ddpm")
+    c.add_argument("-n", type=int, help="examples of its training data (default: 2000 points, 32 pictures)")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--json", action="store_true", help="machine-readable report")
+    c.set_defaults(command=run["doctor"])
+
     c = commands.add_parser("data", help="which data are at hand; fetch the full MNIST or CIFAR-10")
     c.add_argument("action", choices=["list", "fetch"])
     c.add_argument("name", nargs="?", default="mnist")
