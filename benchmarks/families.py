@@ -27,6 +27,7 @@ from tqdm import tqdm
 from minidiff.metrics import Measured, frechet_distance, mmd, sliced_wasserstein
 from minidiff.neighbours import modes_met, precision_recall
 from minidiff.nn.perceptron import free_parameters
+from minidiff.notebook.family_widgets import panel
 from minidiff.run import load_classifier
 from minidiff.run.families import FAMILIES, Contestant, contestant
 from minidiff.run.worlds import WORLDS, World, world
@@ -221,26 +222,10 @@ def figure(found: list[dict[str, Any]], path: Path) -> None:
     for line, set_name in zip(fig.subplots(len(sets), 1 + len(names), squeeze=False), sets, strict=True):
         data = world(set_name)
         mine = {r["family"]: r["samples"] for r in found if r["data"] == set_name and r["samples"] is not None}
-        for axes, (name, x) in zip(line, {"data": data.test[:SHOWN].numpy(), **{n: mine.get(n) for n in names}}.items(), strict=True):
-            axes.set_title(name if set_name == sets[0] else "", fontsize=9)
-            draw(axes, None if x is None else np.asarray(x))
+        for axes, (name, x) in zip(line, {"data": shown(data.test), **{n: mine.get(n) for n in names}}.items(), strict=True):
+            panel(axes, None if x is None else np.asarray(x), name if set_name == sets[0] else "")
         line[0].set_ylabel(set_name)
     fig.savefig(path, dpi=130)
-
-
-def draw(axes: Any, x: np.ndarray | None) -> None:
-    """Samples as a histogram, as points, or as a sheet of digits."""
-    axes.set(xticks=[], yticks=[])
-    if x is None:
-        return
-    if x.shape[1] == 1:
-        axes.hist(x[:, 0], np.linspace(-1.2, 1.2, 61))
-    elif x.shape[1] == 2:
-        axes.scatter(*x.T, s=2, linewidths=0)
-        axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
-    else:
-        sheet = x[:16].reshape(4, 4, 14, 14).swapaxes(1, 2).reshape(56, 56)
-        axes.imshow(sheet, cmap="gray", vmin=-1, vmax=1)
 
 
 def main() -> None:
