@@ -4,6 +4,7 @@
     python benchmarks/families.py --sets line ring & python benchmarks/families.py --sets moons swirl; wait     (on two cores)
     python benchmarks/families.py --sets mnist14 --seconds 120 --seeds 3 --n 1000 --judged 500
 
+The digits are the full MNIST where it is at hand (`minidiff data fetch mnist`), otherwise the embedded ones: other numbers.
 Each data set, contestant and seed is a training of its own and one file in the output folder: what is there is not done again, so that a
 run may be stopped and taken up, or shared among processes (--sets, --only). Seconds are those of this process's CPU, on one thread, inside
 the training steps. After every data set the tables and the figure are written anew from all that there are.
