@@ -185,7 +185,8 @@ def main(argv: list[str] | None = None) -> None:
                 sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
             describe(book)
         write(book, path)
-        print(f"wrote {path.name} in {time.perf_counter() - start:.1f} s" + (", only its sentences about figures" if old else ""), flush=True)
+        how = "without a run: only sentences about figures" if old else f"in {time.perf_counter() - start:.1f} s"
+        print(f"wrote {path.name} {how}", flush=True)
     if stale:
         sys.exit(f"out of date, run `make notebooks`: {', '.join(stale)}")
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from matplotlib.rcsetup import cycler
 
+from minidiff.notebook.alternative import describe_figures
+
 T = TypeVar("T")
 
 PROFILES = ("quick", "full")
@@ -47,7 +49,8 @@ def budget(quick: T, full: T) -> T:
 
 
 def setup(seed: int = 0) -> np.random.Generator:
-    """Seed everything, set one thread and the figure style; returns the NumPy generator that the notebook draws from."""
+    """Seed everything, set one thread, the figure style and an alternative text for each figure; returns the notebook's NumPy generator."""
+    describe_figures()
     mpl.rcParams.update(STYLE)
     torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
