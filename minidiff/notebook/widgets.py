@@ -84,8 +84,7 @@ def canvas(columns: int = 1, width: float = 3.6, height: float = 2.9) -> tuple[F
     Its margins are fixed, with room for labels and titles: to measure them anew at each move would double the time of drawing.
     """
     wide, left, between = width * columns, 0.75, 0.75
-    fig = Figure(figsize=(wide, height))
-    fig.set_layout_engine("none")  # setup() chose another for all figures
+    fig = Figure(figsize=(wide, height), layout="none")  # type: ignore[arg-type]  # documented, but not in matplotlib's types
     axes = fig.subplots(1, columns, squeeze=False)
     each = (wide - left - 0.15 - between * (columns - 1)) / columns
     fig.subplots_adjust(left / wide, 0.55 / height, 1 - 0.15 / wide, 1 - 0.4 / height, wspace=between / each)
