@@ -1,4 +1,4 @@
-"""Alternative text: what a figure says of itself, for those who do not see it; every figure shown in IPython carries it.
+"""Alternative text: what a figure says of itself, for those who do not see it. Figures shown in IPython carry it, explorers too.
 
 The committed notebooks have better: a sentence by their authors about what is to be seen, `# %% alt="..."` in the source of a cell,
 which tools/build_notebooks.py puts in the place of this one. Checked by tests/test_figures.py.
@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ipywidgets as ipw
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from traitlets import Unicode
 
-START = "Figure drawn by the code above."
+START = "Figure, in its own words:"
 
 
 def of_panel(ax: Axes) -> str:
@@ -46,6 +48,15 @@ class WithText:
         made = self.draw(fig)
         data, about = made if isinstance(made, tuple) else (made, {})
         return None if data is None else (data, {**about, "alt": description(fig)})
+
+
+class Picture(ipw.Image):
+    """An image of an explorer; its `tooltip` says what it shows, for a browser names an image without a text by its title.
+
+    The front end of ipywidgets 8 asks whatever has a tooltip for its description, and an Image has none: so it has one here.
+    """
+
+    description = Unicode("").tag(sync=True)
 
 
 def describe_figures() -> None:

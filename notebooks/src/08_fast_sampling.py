@@ -171,7 +171,7 @@ for ax, eta in zip(axes, (0.0, 0.5, 1.0), strict=True):
     path = list(ddim(exact, walkers, schedule.times(100), normal(np.random.default_rng(3)), eta=eta))
     states = np.array([step.x_t[:, 0] for step in path])
     ax.pcolormesh(ts, x[::4, 0], np.sqrt(heat.T), cmap="Blues", vmax=1.4, shading="nearest")
-    ax.plot([step.t for step in path], states[:, :25], color="#d1642a", linewidth=0.6)
+    ax.plot([step.t for step in path], states[:, :25], color="C1", linewidth=0.6)
     ax.set(title=rf"$\eta$ = {eta:g}", xlabel="t", ylabel="$x_t$", xlim=(1000, 0), ylim=(-2.8, 2.8))
     ranks, spread = states.argsort(1).argsort(1), states[70].std()  # path[70] is at t = 300
     crossed = not (ranks == ranks[0]).all()
@@ -219,9 +219,9 @@ show("ddim", "15")
 path = list(heun(exact, x_T[9::20], schedule.times(500)))[:-1]
 levels, states = np.exp(-schedule.half_log_snr([step.t for step in path])), np.array([step.x_t[:, 0] for step in path])
 fig, (a, b) = plots.panel(2, width=4.8, height=3.4)
-a.plot([step.t for step in path], states, color="#d1642a", linewidth=0.8)
+a.plot([step.t for step in path], states, color="C1", linewidth=0.8)
 a.set(xlabel="t", ylabel="$x_t$", title="twenty paths, as the sampler sees them", xlim=(1000, 0))
-b.plot(levels, states / schedule.scales([step.t for step in path])[0][:, None], color="#d1642a", linewidth=0.8)
+b.plot(levels, states / schedule.scales([step.t for step in path])[0][:, None], color="C1", linewidth=0.8)
 b.set(xlabel=r"$\sigma$ = noise / signal", ylabel=r"$y = x_t/\sqrt{\bar\alpha_t}$", title="the same, in the coordinates of the ODE", xlim=(5, 0), ylim=(-7, 7))
 plt.show()
 
