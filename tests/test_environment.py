@@ -16,7 +16,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI -> conda-forge, where they differ
-MODULE_NAMES = {"PIL": "pillow"}  # import -> PyPI, where they differ
+MODULE_NAMES = {"PIL": "pillow", "IPython": "ipython"}  # import -> PyPI, where they differ
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

@@ -4,6 +4,7 @@ Links to a module's source lead to its API page; equations get anchors, and thei
 a sentence says so. Everything else, links between notebooks and documents too, works as it is, since files keep their places.
 """
 
+import copy
 import json
 import re
 
@@ -39,7 +40,8 @@ def one_figure_each(cell):
         if is_figure(output) and any(map(is_figure, parts[-1])):
             parts.append([])
         parts[-1].append(output)
-    rest = [{**cell, "id": f"{cell['id']}-{i}", "source": [], "metadata": {"tags": ["remove-input"]}} for i in range(1, len(parts))]
+    bare = {"source": ["# the next figure"], "metadata": {"tags": ["remove-input"]}}  # without any code MyST-NB would drop the cell
+    rest = [copy.deepcopy({**cell, **bare, "id": f"{cell['id']}-{i}"}) for i in range(1, len(parts))]
     for part, outputs in zip(made := [cell, *rest], parts, strict=True):
         part["outputs"] = outputs
         for figure in filter(is_figure, outputs):
