@@ -2,7 +2,8 @@
 
 The committed notebooks have better: a sentence by their authors about what is to be seen, `# %% alt="..."` in the source of a cell,
 which tools/build_notebooks.py puts in the place of this one. Both stand where IPython's own images keep it, in the metadata of the
-picture. The site and nbconvert's classic template read it there; JupyterLab 4.6 and nbconvert's lab template do not. Checked by tests/test_figures.py.
+picture. The site and nbconvert's classic template read it there; JupyterLab 4.6 and nbconvert's lab template do not.
+Checked by tests/test_figures.py.
 """
 
 from __future__ import annotations

@@ -382,7 +382,7 @@ assert all(v is None or v > -0.1 for v in excess.values())  # nobody is less sur
 #
 # The next cell prints what was measured once with `python benchmarks/families.py`: twelve seconds of one core for each, five seeds (digits: 120 seconds, three). The ranges are the least and the largest over seeds; "real data" is what as many further test points score, the floor of each distance.
 
-# %% alt="A table of pictures, five data sets by the data and six models. All meet the three bumps of the line and the ring; the VAE blurs moons and swirl into clouds, the minimax GAN draws thin lines, and the digits of the VAE and the flow are the hardest to read."
+# %% alt="A table of pictures, five data sets by the data and six models. All meet the three bumps of the line and the ring; the VAE blurs moons and swirl into clouds, the minimax GAN draws thin lines, and the digits of the VAE are the hardest to read."
 print(found["machine"])
 for name in found["sets"]:
     print(f"\n{table(found, name)}")

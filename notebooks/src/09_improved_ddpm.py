@@ -70,7 +70,7 @@ def exact_curves(schedule):
 #
 # **Before you run:** how far apart are the two ends at $t=2$? In the middle of the chain? Does a longer chain bring them together everywhere?
 
-# %% alt="The ratio of beta-tilde to beta against t for chains of 25, 100 and 1000 steps. All start well below 1, between 0.3 and 0.5 at t = 2, and rise to 1; after a few dozen steps there is hardly a difference left."
+# %% alt="The ratio of beta-tilde to beta against t for chains of 25, 100 and 1000 steps. All start below a half at t = 2 and rise to 1; after a few dozen steps there is hardly a difference left."
 fig, ax = plots.panel(1, width=6.5, height=3)
 for steps in (25, 100, 1000):
     table, t = Schedule.cosine(steps, max_beta=0.5), np.arange(2, steps + 1)

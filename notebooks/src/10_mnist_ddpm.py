@@ -367,7 +367,7 @@ total = bits_per_dim(b.total.mean().item(), 784)
 print(f"prior {parts[0]:.5f}, steps {parts[1]:.1f}, decoder {parts[2]:.1f}, total {total:.1f} bits/dim ({n} digits)")
 assert abs(sum(parts) - total) < 1e-4 and total < 8
 
-# %% alt="Left: bits of each step over t fall in a nearly straight line on logarithmic axes and drop off after t = 600. Right: bits sent so far, from noise to digit, stay near zero until t = 300 and are mostly spent below t = 10."
+# %% alt="Left: bits of each step over t fall in a nearly straight line on logarithmic axes and drop off after t = 600. Right: bits sent so far, from noise to digit, stay near zero until t = 300 and about half of all are spent below t = 10."
 fig, axes = plots.panel(2, width=5)
 times, row = np.array(b.times), bits_per_dim(b.steps.mean(1).numpy(), 784)
 plots.curves(axes[0], times, {"": row}, "t", "bits/dim of the step", "where the bits are spent", log="xy")

@@ -120,7 +120,7 @@ for name, network in (("as trained", denoiser.network), ("norms removed", bare))
     for what, changed in (("rolled by 8, answer rolled back", moved.roll(-8, -1)), ("places 32 to 39 changed", far)):
         lines[f"{what}, {name}"] = ((changed - base).abs().amax((0, 1, 2)) / base.std()).numpy()
 
-# %% alt="How far a change is felt along the canvas. As trained, a change at places 32 to 39 moves the answer everywhere by about half a standard deviation. With the norms removed it fades in a straight line on the logarithmic axis, to a millionth at the far end."
+# %% alt="How far a change is felt along the canvas. As trained, a change at places 32 to 39 moves the answer everywhere by about half a standard deviation. With the norms removed it fades in a straight line on the logarithmic axis, to less than a millionth at the far end."
 fig, ax = plots.panel(width=8, height=3.6)
 plots.curves(ax, range(40), {k: v + 1e-8 for k, v in lines.items()}, "place along the canvas", "largest difference / std of answers", log="y")
 ax.get_legend().remove()
@@ -267,7 +267,7 @@ def sampled(stride, steps=500):
         M = (a_s * D / count + b_s / b * (np.eye(L) - a * D / count)) @ M
     return M @ M.T
 
-# %% alt="Left: correlation with the left end. In the law it stays at 0.7 however far; by windows it drops, at stride 16 to zero at once, with overlap in steps or a slope to zero by 40. Right: with overlap the variance falls below 0.9, and is lowest in the middle for stride 2."
+# %% alt="Left: correlation with the left end. In the law it stays at 0.7 however far; by windows it drops, at stride 16 to zero at once, with overlap in steps or a slope to zero by 40. Right: with overlap the variance falls well below 1, and is lowest in the middle for stride 2."
 covs = {"the law": true, "one pass": sampled(0)} | {f"windows, stride {s}": sampled(s) for s in (16, 12, 8, 2)}
 fig, (left, right) = plots.panel(2, width=4.8)
 corr = {name: c / np.sqrt(np.outer(np.diag(c), np.diag(c))) for name, c in covs.items()}
