@@ -21,6 +21,7 @@ setup: $(VENV)/.done  ## make the virtual environment (VENV=.venv, PYTHON=python
 $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "minidiff needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V 2>&1`; try make PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing into $(VENV): once, some minutes, 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv || echo "uv cannot be installed; going on with pip"
 	@if [ -x $(BIN)/uv ]; then \

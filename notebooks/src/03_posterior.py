@@ -132,7 +132,7 @@ plt.show()
 assert np.all(weight_t[100:] > 0.97) and ratio[0] == 0 and abs(ratio[1] - 0.455) < 0.01 and np.all(ratio[100:] > 0.97)
 
 # %% [markdown]
-# *What to see:* after the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or
+# **See.** After the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or
 # less): the reverse process is patient. The pull takes over only at the end, and at $t=1$ it is all. Likewise
 # $\tilde\beta_t\approx\beta_t$ except at the very start, where the ratio is near $(t-1)/t$: $0$, then $0.455$. The choice
 # between them can matter nowhere else; notebook 04 shows how much it matters *there*.
@@ -263,7 +263,7 @@ axes[0].legend(fontsize=8, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# *What to see:* none of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two
+# **See.** None of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two
 # modes, and no Gaussian can say so. With a small step ($\beta=0.01$, the size of the usual betas) the factor
 # $q(x_t\mid x_{t-1})$ is so narrow that $\log p(x_{t-1})$ is almost a straight line across it: a straight line in the exponent
 # shifts a Gaussian and leaves it one.
@@ -319,7 +319,7 @@ assert abs(slope_3 - 3) < 0.1 and abs(slope_2 - 2) < 0.1
 assert np.all(np.diff(free) > 0) and np.all(free <= shared * (1 + 1e-9))
 
 # %% [markdown]
-# *What to see:* the loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over
+# **See.** The loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over
 # $\sim1/\beta$ steps the total goes to zero like $\beta^2$, or like $\beta$: **the bet is won by taking many small steps**, and
 # that is the reason why plain DDPM is slow (the open problem of notebook 08). To the right, where steps are large, the curves
 # bend: there the truth has two humps, and there is nothing to expand.
