@@ -176,5 +176,9 @@ def test_a_sentence_goes_from_the_source_into_the_figure_without_a_run(tmp_path)
     run, _ = build(tmp_path, sentence, "--check")
     assert run.returncode == 0
 
+    run, _ = build(tmp_path, sentence + "\n1 + 1\n\n# %%", "--check")
+    assert run.returncode == 1 and "out of date" in run.stderr  # other code
+    run, _ = build(tmp_path, sentence, "--check")
+    assert run.returncode == 0
     run, _ = build(tmp_path, ' alt="A list of one." tags=["nbval-ignore-output"]', "--check")
     assert run.returncode == 1  # a tag is more than a sentence

@@ -5,7 +5,7 @@ Solutions, between the lines ### BEGIN SOLUTION and ### END SOLUTION of a source
 usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--profile full] [--source DIR] [--out DIR]
 
 A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given. Where only the
-sentences about figures differ (`# %% alt="..."`), they are written into the outputs that are there: nothing is executed.
+prose differs, or the sentences about figures (`# %% alt="..."`), it is written anew around the outputs that are there: nothing is executed.
 --check executes nothing: it exits 1 and names the notebooks that do not agree with their sources.
 --profile full trains longer, on the full data sets if they are there, and writes to out/full: what is committed is the quick profile.
 """
@@ -73,24 +73,27 @@ def load(source: Path) -> nbformat.NotebookNode:
     return book
 
 
+def code(book: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that are executed."""
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
 def earlier(book: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode | None:
-    """The notebook at `path`, if it was executed to its last cell and says what `book` says, the sentences about figures aside."""
+    """The notebook at `path`, if it was executed to its last cell and its code is that of `book`: what it put out holds for `book`, too."""
     if not path.exists():
         return None
     old = nbformat.read(path, 4)
 
     def text(nb: nbformat.NotebookNode) -> list:
-        return [(cell.cell_type, cell.source, {k: v for k, v in cell.metadata.items() if k != "alt"}, cell.id) for cell in nb.cells]
+        return [(cell.source, {k: v for k, v in cell.metadata.items() if k != "alt"}, cell.id) for cell in code(nb)]
 
-    executed = all(cell.execution_count for cell in old.cells if cell.cell_type == "code")
-    return old if executed and text(old) == text(book) else None
+    return old if all(cell.execution_count for cell in code(old)) and text(old) == text(book) else None
 
 
 def take_outputs(book: nbformat.NotebookNode, old: nbformat.NotebookNode) -> None:
     """Give `book` what the cells of `old` put out; `old` keeps its own."""
-    for cell, before in zip(book.cells, old.cells, strict=True):
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = copy.deepcopy(before.outputs), before.execution_count
+    for cell, before in zip(code(book), code(old), strict=True):
+        cell.outputs, cell.execution_count = copy.deepcopy(before.outputs), before.execution_count
 
 
 def describe(book: nbformat.NotebookNode) -> None:
@@ -186,7 +189,7 @@ def main(argv: list[str] | None = None) -> None:
                 sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
             finish(book)
         write(book, path)
-        how = "without a run: only sentences about figures" if old else f"in {time.perf_counter() - start:.1f} s"
+        how = "without a run, its code is as it was" if old else f"in {time.perf_counter() - start:.1f} s"
         print(f"wrote {path.name} {how}", flush=True)
     if stale:
         sys.exit(f"out of date, run `make notebooks`: {', '.join(stale)}")
