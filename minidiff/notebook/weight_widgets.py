@@ -70,7 +70,7 @@ def weights_figure(loss: str, error: str, schedule: str, T: int) -> Figure:
     b.set(title=f"{schedule}: where its times lie")
     c.set(title="where the loss is paid")
     for ax in (a, b, c):
-        ax.set(xlabel=r"log SNR (noise $\to$ picture)", xlim=(-14, 12))
+        ax.set(xlabel=r"log SNR (noise $\to$ picture)", xlim=(-21, 12))
         for level in LEVELS:
             ax.axvline(level, color="0.5", linewidth=0.8, linestyle=":")
     a.set_ylabel("loss")
