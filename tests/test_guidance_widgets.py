@@ -111,3 +111,21 @@ def test_every_corner_and_too_few_real_digits():
         assert bytes(made.image.value).startswith(PNG) and "nan" not in made.text and "inf" not in made.text
     with pytest.raises(ValueError, match="at least 8 of each of ten classes; got one class with 7"):
         digit_explorer(Knows(), Reader(), *real(7))
+
+
+class Copies:
+    """A denoiser that says, whatever it is told, a quarter of what it sees."""
+
+    schedule = Schedule.cosine(50)
+
+    def __call__(self, x_t, t, cond=None):
+        signal, noise = self.schedule.scales(t)
+        return Prediction(x_t / 4, (x_t - signal * x_t / 4) / noise)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_noise_is_that_of_the_seed_at_every_scale(seed):
+    noise = torch.randn((DRAWN, 1, 28, 28), generator=torch.Generator().manual_seed(seed))
+    for scale in (0.0, 1.0, 4.0):
+        drawn = guided_digits(Copies(), 3, scale, seed, steps=1)  # one step ends at the first answer
+        assert torch.allclose(drawn, (noise / 4).clamp(-1, 1), atol=1e-5)
