@@ -11,7 +11,7 @@ WORKERS ?= 2
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants test-lab site test-site wheel clean
+.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants browser-test site test-site wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -64,9 +64,9 @@ equations: setup  ## write EQUATIONS.md from the ledger
 mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
 	$(PY) tests/mutants.py
 
-test-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
+browser-test: setup  ## a real browser opens the course, passes an exercise, moves sliders, paints a map (needs chromium)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
-	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
+	MINIDIFF_LAB=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal tests/test_lab.py
 
 site: setup  ## the course as web pages that need no network: build/site/index.html
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
@@ -76,8 +76,8 @@ test-site: site  ## every link of the site; a real browser opens and searches it
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_SITE=build/site $(PY) -m pytest tests/test_site.py
 
-lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course
-	$(BIN)/minidiff lab
+lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course (OPTIONS="--no-browser --port 9000")
+	$(BIN)/minidiff lab $(if $(OPTIONS),-- $(OPTIONS))
 
 wheel: setup  ## build dist/minidiff-*.whl, data and weights inside
 	$(PY) -m hatchling build -t wheel -d dist

@@ -89,9 +89,15 @@ def choice(options: Sequence[Any], value: Any = None, label: str = "") -> ipw.Wi
 
 
 def canvas(columns: int = 1, width: float = 3.6, height: float = 2.9) -> tuple[Figure, Any]:
-    """An empty figure outside pyplot, for `update` functions; `axes` as in plots.panel."""
-    fig = Figure(figsize=(width * columns, height), layout="constrained")
+    """An empty figure outside pyplot, for `update` functions; `axes` as in plots.panel.
+
+    Its margins are fixed, with room for labels and titles: to measure them anew at each move would double the time of drawing.
+    """
+    wide, left, between = width * columns, 0.75, 0.75
+    fig = Figure(figsize=(wide, height), layout="none")  # type: ignore[arg-type]  # documented, but not in matplotlib's types
     axes = fig.subplots(1, columns, squeeze=False)
+    each = (wide - left - 0.15 - between * (columns - 1)) / columns
+    fig.subplots_adjust(left / wide, 0.55 / height, 1 - 0.15 / wide, 1 - 0.4 / height, wspace=between / each)
     return fig, axes[0, 0] if columns == 1 else axes.ravel()
 
 

@@ -238,7 +238,7 @@ def lab(args: argparse.Namespace) -> int:
     new = workspace.workspace(notebooks, mine)
     print(f"your course is in {mine}" + (f": {len(new)} notebooks are new there" if new else "; what you wrote there is as it was"))
     env = {**os.environ, "MINIDIFF_PROGRESS": str(mine / workspace.PROGRESS)}
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(mine / workspace.CONTENTS)], env=env)
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(mine / workspace.CONTENTS), *args.jupyter], env=env)
 
 
 COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, doctor, data, lab)}
