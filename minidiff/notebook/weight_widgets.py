@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from minidiff.notebook.bit_budget import budget_schedule
-from minidiff.notebook.widgets import EXPLORERS, Explorer, canvas, choice, explorer, slider
+from minidiff.notebook.widgets import EXPLORERS, Explorer, canvas, choice, explorer, patient, slider
 from minidiff.schedule import Schedule
 
 Float = NDArray[np.float64]
@@ -93,7 +93,7 @@ def weights_explorer() -> Explorer:
     """The explorer of notebook 05: the loss, the error it is charged for, the schedule, and T."""
     return explorer(
         weights_figure, weights_readout, loss=choice([*PRICES, BOUND]), error=choice(list(ERRORS)),
-        schedule=choice(["linear", "cosine", "sigmoid"]), T=slider(1000, 50, 1000, 50),
+        schedule=choice(["linear", "cosine", "sigmoid"]), T=patient(slider(1000, 50, 1000, 50)),
     )  # fmt: skip
 
 
