@@ -18,7 +18,7 @@ from minidiff.sample import dpm_solver, last
 from minidiff.wrappers import Clipped, Guided
 
 DRAWN = 8  # digits in a row: few enough for a slider, and a warning that 8 of 8 is no accuracy
-WRONG = "#d1642a"
+WRONG = "C1"
 
 
 class Row(NamedTuple):

@@ -18,7 +18,7 @@ from minidiff.run.reconstruction import psnr
 
 STOPS = 9  # pictures on each walk, both ends included
 SHARES = torch.linspace(0, 1, STOPS).reshape(-1, 1, 1, 1)
-COLOURS = {"pixels": "#5b6770", "straight": "#2f6db5", "spherical": "#d1642a"}
+COLOURS = {"pixels": "C5", "straight": "C0", "spherical": "C1"}
 HEAD = "".join(f"{name:>10s}" for name in ("first", "second", "blend", "contrast", "|z|"))
 
 

@@ -15,7 +15,7 @@ from minidiff.process import marginal, posterior, posterior_weights
 from minidiff.schedule import Schedule
 
 Float = NDArray[np.float64]
-PRIOR, LIKELIHOOD, POSTERIOR = "#5b6770", "#d1642a", "#2f6db5"
+PRIOR, LIKELIHOOD, POSTERIOR = "C5", "C1", "C0"
 SIDE = 4.0  # what is shown of x: -SIDE..SIDE
 
 

@@ -61,11 +61,11 @@ def weights_figure(loss: str, error: str, schedule: str, T: int) -> Figure:
     log_snr, width, cost = paid(loss, error, weight_schedule(schedule, T))
     fig, (a, b, c) = canvas(3, width=3.9, height=3.2)
     edges = log_snr[::-1]
-    for ax, height, colour in ((b, 1 / (len(width) * width), "#5b6770"), (c, cost / cost.sum() / width, "#d1642a")):
+    for ax, height, colour in ((b, 1 / (len(width) * width), "C5"), (c, cost / cost.sum() / width, "C1")):
         ax.stairs(height[::-1], edges, fill=True, color=colour, alpha=0.35)
         ax.stairs(height[::-1], edges, color=colour, linewidth=1.2)
         ax.set(ylim=(0, 0.4))
-    a.plot(log_snr[1:], cost, color="#2f6db5")
+    a.plot(log_snr[1:], cost, color="C0")
     a.set(yscale="log", ylim=(1e-5, 1e5), title=f"{loss}: price of the error")
     b.set(title=f"{schedule}: where its times lie")
     c.set(title="where the loss is paid")
