@@ -69,6 +69,16 @@ def slider(value: float, low: float, high: float, step: float | None = None, lab
     return ipw.FloatSlider(value=value, min=low, max=high, step=step or (high - low) / 100, description=label, readout_format=".3g")
 
 
+def patient(control: ipw.Widget) -> ipw.Widget:
+    """The same slider, heard only when the hand lets go: for an update of more than a tenth of a second.
+
+    A slider reports each place that it passes. Where an update is slower than the hand, the reports queue up, and the picture goes on
+    changing long after the hand has stopped.
+    """
+    control.continuous_update = False
+    return control
+
+
 def log_slider(value: float, low: float, high: float, label: str = "") -> ipw.Widget:
     """A slider that moves by equal factors from low to high."""
     low, high = float(np.log10(low)), float(np.log10(high))
