@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI -> conda-forge, where they differ
-MODULE_NAMES = {"PIL": "pillow", "IPython": "ipython"}  # import -> PyPI, where they differ
+# PyPI -> conda-forge, where they differ
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-server": "jupyter_server"}
+MODULE_NAMES = {"PIL": "pillow", "IPython": "ipython", "jupyter_server": "jupyter-server"}  # import -> PyPI, where they differ
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
