@@ -10,7 +10,9 @@ import time
 import pytest
 from browser import CHROMIUM, READY, ROOT, RUN_ALL, enter, jupyter, keep_a_picture, looking_at
 
-EXPLORERS = {"02_forward_process": 1, "04_variational_bound": 1, "08_fast_sampling": 2}  # notebook -> how many explorers it shows
+EXPLORERS = {  # notebook -> how many explorers it shows
+    "02_forward_process": 1, "03_posterior": 1, "04_variational_bound": 1, "08_fast_sampling": 2, "12_latent_space": 1,
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("MINIDIFF_LAB") != "1", reason="opens a browser: asked for with MINIDIFF_LAB=1"),
