@@ -49,15 +49,18 @@ test: lint check-notebooks mutants  ## everything that CI runs
 
 test-window: test-oldest test-newest  ## all tests with the lowest, then with the newest versions that pyproject.toml allows (test-oldest, test-newest: one end)
 
+test-oldest test-newest: TESTS ?= tests notebooks
 test-oldest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest
+# Old libraries warn of each other's deprecations: with the lowest versions those are shown, and are no errors.
+test-oldest: WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning
 # Notebooks are executed, but their outputs not compared: repr and pictures differ between versions, and `make test` compares them.
 test-oldest test-newest: $(UV)
 	$(PYTHON) -m venv --clear build/$@
 	$(WITH_LINKS) $(UV) pip install -q --python build/$@/bin/python --compile-bytecode torch==$(TORCH)
 	$(WITH_LINKS) $(UV) pip install -q --python build/$@/bin/python --compile-bytecode --resolution $(RESOLUTION) torch==$(TORCH) -e '.[test]'
-	$(UV) pip freeze -q --python build/$@/bin/python > build/$@/versions.txt
-	MINIDIFF_WINDOW=$(RESOLUTION) build/$@/bin/python -m pytest --nbval-lax -n $(WORKERS) --dist loadfile tests notebooks
+	$(UV) pip freeze --python build/$@/bin/python > build/$@/versions.txt
+	MINIDIFF_WINDOW=$(RESOLUTION) build/$@/bin/python -m pytest --nbval-lax $(WARNINGS) -n $(WORKERS) --dist loadfile $(TESTS)
 
 pins: $(UV)  ## write constraints.txt anew: the newest versions that pyproject.toml allows (torch keeps its own)
 	$(WITH_LINKS) $(PYTHON) tools/pins.py $(UV)

@@ -78,7 +78,7 @@ def test_conda_and_pyproject_agree():
     ("old", "new", "named"),
     [
         ("numpy >=1.26,<3", "numpy >=1.25,<3", {"numpy"}),
-        ("  - scipy >=1.11\n", "", {"scipy"}),
+        ("  - scipy >=1.11.1\n", "", {"scipy"}),
         ("  - tqdm", "  - extra >=1\n  - tqdm", {"extra"}),
         ("python =3.11", "python =3.10", {"python"}),
         ("python =3.11", "python >=3.10", {"python"}),
@@ -158,7 +158,7 @@ def test_constraints_name_everything_that_gets_installed():
                 todo += [(canonicalize_name(r.name), e) for e in ("", *r.extras)]
 
 
-def tested():
+def window():
     """name -> (lowest, newest) tested, from the table in CONTRIBUTING.md."""
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Versions")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([a-z-]+) \| ([0-9][0-9.]*) \| ([0-9][0-9.]*) \|", table, re.MULTILINE)
@@ -167,12 +167,13 @@ def tested():
 
 def test_both_ends_of_every_range_were_tried():
     """A lower bound that nobody ran is a promise without ground. Linters are outside: they run in the pinned version only."""
-    table = tested()
+    table = window()
     assert table.keys() == required().keys() - {"ruff", "mypy"}
     for name, (low, high) in table.items():
-        bounds = [Version(s.version.removesuffix(".*")) for s in required()[name] if s.operator in (">=", "==")]
-        assert bounds == [low] or (name == "nbval" and low in required()[name]), f"{name}: lowest tested {low}, asked for {required()[name]}"
-        assert required()[name].contains(high) and high >= Version(pins()[name]), f"{name}: newest tested {high}, pinned {pins()[name]}"
+        asked = required()[name]
+        (bound,) = (Version(s.version.removesuffix(".*")) for s in asked if s.operator in (">=", "=="))
+        assert bound == Version(".".join(str(low).split(".")[: len(bound.release)])), f"{name}: lowest tested {low}, asked for {asked}"
+        assert high in asked and high >= Version(pins()[name]), f"{name}: newest tested {high}, asked for {asked}, pinned {pins()[name]}"
 
 
 def test_pins_are_written_from_what_uv_resolves(tmp_path):
@@ -186,7 +187,7 @@ def test_pins_are_written_from_what_uv_resolves(tmp_path):
     run = subprocess.run([sys.executable, tmp_path / "tools/pins.py", uv], capture_output=True, text=True, check=True)
     lines = (tmp_path / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ") and [line for line in lines if line[0] != "#"] == ["anyio==1.0", "torch==2.13.0", "zipp==9.0"]
-    assert "zipp: 4" in run.stdout and "numpy: " in run.stdout and "-> gone" in run.stdout and "torch" not in run.stdout.replace("pytorch", "")
+    assert "zipp: 4" in run.stdout and "numpy: " in run.stdout and "-> gone" in run.stdout and "torch:" not in run.stdout
     said = (tmp_path / "said").read_text(encoding="utf-8")
     assert "--python-version 3.11 " in said and said.endswith("uv\ntorch==2.13.0\n")
 

@@ -25,7 +25,7 @@ def resolve(uv: str, kept: str) -> str:
     run = subprocess.run([*command, "--python-version", python, "pyproject.toml", "-"], cwd=ROOT, input=f"uv\n{kept}\n", text=True,
                          stdout=subprocess.PIPE, check=False)  # fmt: skip
     if run.returncode:
-        sys.exit("constraints.txt is as it was: uv found no versions that fit; what it wrote above names the range of pyproject.toml to mend")
+        sys.exit("constraints.txt is as it was: uv found no versions that fit; its words above name the range of pyproject.toml to mend")
     return run.stdout
 
 
