@@ -20,7 +20,7 @@ HOW_TO_MEND := the pins of constraints.txt cannot be installed with this Python 
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tour test test-window test-oldest test-newest pins lab lint notebooks full course test-grading check-notebooks equations
-.PHONY: mutants test-lab site test-site wheel clean
+.PHONY: mutants browser-test site test-site wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -30,6 +30,7 @@ setup: $(VENV)/.done  ## make the virtual environment (VENV=.venv, PYTHON=python
 $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "minidiff needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) -V 2>&1`; try make PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing into $(VENV): once, some minutes, 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv || echo "uv cannot be installed; going on with pip"
 	@if [ -x $(BIN)/uv ]; then \
@@ -95,9 +96,9 @@ equations: setup  ## write EQUATIONS.md from the ledger
 mutants: setup  ## plant known mistakes in a copy of the code; each must be caught
 	$(PY) tests/mutants.py
 
-test-lab: setup  ## a real browser opens a notebook and moves a slider (needs chromium)
+browser-test: setup  ## a real browser opens the course, passes an exercise, moves sliders, paints a map (needs chromium)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
-	MINIDIFF_LAB=1 $(PY) -m pytest tests/test_lab.py
+	MINIDIFF_LAB=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal tests/test_lab.py
 
 site: setup  ## the course as web pages that need no network: build/site/index.html
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
@@ -107,8 +108,8 @@ test-site: site  ## every link of the site; a real browser opens and searches it
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt playwright
 	MINIDIFF_SITE=build/site $(PY) -m pytest tests/test_site.py
 
-lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course
-	$(BIN)/minidiff lab
+lab: setup  ## open the course in JupyterLab, in a folder of your own: my-course (OPTIONS="--no-browser --port 9000")
+	$(BIN)/minidiff lab $(if $(OPTIONS),-- $(OPTIONS))
 
 wheel: setup  ## build dist/minidiff-*.whl, data and weights inside
 	$(PY) -m hatchling build -t wheel -d dist

@@ -1,9 +1,11 @@
 """The clinic of notebook 07: every patient shows its sign, the healthy one shows none, and the advice is right."""
 
+import numpy as np
 import pytest
 
+from minidiff import doctor
 from minidiff.course import verdict
-from minidiff.notebook.patients import _SICK, DIAGNOSES, PATIENTS, examine
+from minidiff.notebook.patients import _SICK, DATA, DIAGNOSES, PATIENTS, examine
 
 FOUND = {name: examine(patient) for name, patient in PATIENTS.items()}
 SIGNS = {
@@ -43,3 +45,15 @@ def test_the_course_names_the_same_bugs(diagnosis):
     for wrong in DIAGNOSES.keys() - {diagnosis}:
         assert f"not {wrong!r}; " in verdict(name, wrong).why and verdict(name, wrong).points == 0
     assert "not 'flu'; look at the numbers again" in verdict(name, "flu").why
+
+
+SAID = {"noise scale": "variance for standard deviation", "schedule": "terminal SNR", "time": "index offset",
+        "last step": "last-step noise", "coverage": "coverage", "healthy": None}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_doctor_agrees(name):
+    rng, patient = np.random.default_rng(1), _SICK.get(name, PATIENTS["healthy"])
+    low, high = patient.trained
+    brought = doctor.Patient.of(patient.denoiser, lambda d, x: patient.sampler(d, x, rng), trained=rng.integers(low, high + 1, 2000))
+    assert doctor.examine(brought, DATA.sample(500, rng)).diagnosis == SAID[name]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from minidiff.course.workspace import title
 from minidiff.run import cli
 from minidiff.run.recipes import find
 from minidiff.run.settings import override
@@ -43,3 +44,8 @@ def test_make_targets_in_the_readme_exist():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
     for name in re.findall(r"`make ([a-z-]+)`", TEXT) + re.findall(r"^make ([a-z-]+)", TEXT, re.M):
         assert name in targets
+
+
+def test_a_notebook_asks_one_question():
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        assert f"](notebooks/{path.name}) | {title(path)} |" in TEXT

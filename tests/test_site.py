@@ -17,7 +17,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from test_lab import CHROMIUM, FLAGS
+from browser import CHROMIUM, FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "docs/site"), str(ROOT / "tools")]

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from minidiff import ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule, ddim, heun, last, notebook, reverse_transition
-from minidiff.notebook import bit_budget, flows, widgets  # bit_budget and flows register their explorers
+from minidiff.notebook import bit_budget, flows, posterior_widgets, weight_widgets, widgets  # those that register explorers
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -94,8 +94,10 @@ def test_the_schedule_explorer_tells_the_story_of_notebook_02():
 
 
 def test_every_explorer_of_the_course_is_walked():
-    assert set(widgets.EXPLORERS) >= {"schedule", "kl", "budget", "flow", "guidance"}
+    assert set(widgets.EXPLORERS) >= {"schedule", "kl", "budget", "flow", "guidance", "posterior", "weights"}
     assert widgets.EXPLORERS["budget"] is bit_budget.budget_explorer and widgets.EXPLORERS["flow"] is flows.flow_explorer
+    assert widgets.EXPLORERS["posterior"] is posterior_widgets.posterior_explorer
+    assert widgets.EXPLORERS["weights"] is weight_widgets.weights_explorer
 
 
 # -- notebook 08: grids, calls, flows, and the laws of guidance -----------------------------------------------------------

@@ -29,7 +29,7 @@ def same(a: Float, b: Float, rtol: float) -> bool:
 
 
 def difference(answer: Float, right: Float, mistakes: Mapping[str, Float], rtol: float, entry: str) -> str:
-    """What is wrong with the answer: one line that never says the right formula. Checked by tests/test_course.py."""
+    """What is wrong with the answer: a line or two that never say the right formula. Checked by tests/test_course.py."""
     known = next((what for what, value in mistakes.items() if same(answer, value, rtol)), None)
     if answer.shape != right.shape:
         shapes = f"the shape is {answer.shape}, expected {right.shape}"
@@ -42,8 +42,10 @@ def difference(answer: Float, right: Float, mistakes: Mapping[str, Float], rtol:
     where = np.unravel_index(int(np.argmax(off)), off.shape)
     yours, expected = float(answer[where]), float(right[where])
     ratio = f", ratio {yours / expected:.3g}" if expected != 0 else ""
+    if answer.size > 1 and same(answer, right + (yours - expected), rtol):
+        ratio = f", off by {yours - expected:.3g} everywhere"  # of logarithms, a forgotten constant
     place = f" at {entry} {', '.join(map(str, where))}" if where else ""
-    return f"{f'yours is {known}' if known else 'not yet'}: {yours:.4g}, expected {expected:.4g}{ratio}{place}"
+    return f"{f'yours is {known}' if known else 'not yet'}\n  yours {yours:.4g}, expected {expected:.4g}{place}{ratio}"
 
 
 def relation(answer: Float, right: Float, rtol: float) -> str | None:

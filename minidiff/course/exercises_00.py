@@ -38,6 +38,8 @@ EXERCISES = (
             "without the log-determinant: its mass is not 1": lambda x: _normal(np.log(x)),
             "with the derivative of the wrong direction": lambda x: _normal(np.log(x)) + np.log(x),
             "the normal density at x, not at log x": _normal,
+            "without the constant of the normal density": lambda x: stats.lognorm.logpdf(x, 1.0) + 0.5 * np.log(2 * np.pi),
+            "the density, not its logarithm": lambda x: stats.lognorm.pdf(x, 1.0),
         },
         lambda: (np.array([0.2, 1.7, 3.5]),),
     ),

@@ -41,6 +41,12 @@ EXERCISES = (
                 0.5 * (v_p / v_q - 1 - np.log(v_p / v_q)) + (m_p - m_q) ** 2 / (2 * np.sqrt(v_q))
             ).sum(-1),
             "summed over the batch as well": lambda *args: _kl(*args).sum(),
+            "the squared distance of means over the variance of p, not of q": lambda m_p, v_p, m_q, v_q: (
+                _kl(m_p, v_p, m_q, v_q) + (m_p - m_q) ** 2 * (1 / v_p - 1 / v_q) / 2
+            ).sum(-1),
+            "with the logarithm of the ratio of variances upside down": lambda m_p, v_p, m_q, v_q: (
+                _kl(m_p, v_p, m_q, v_q) + np.log(v_p / v_q)
+            ).sum(-1),
         },
         _batch, entry="example",
     ),

@@ -33,7 +33,7 @@ def family_explorer(found: dict[str, Any]) -> Explorer:
         row = lines.get((data, family))
         return "not measured" if row is None else numbers(found["sets"][data], row)
 
-    return explorer(update, readout, data=choice(list(found["sets"])), family=choice(families))
+    return explorer(update, readout, data=choice(list(found["sets"]), "ring" if "ring" in found["sets"] else None), family=choice(families))
 
 
 def panel(axes: Any, x: NDArray[np.float64] | None, title: str) -> None:
@@ -56,19 +56,20 @@ def panel(axes: Any, x: NDArray[np.float64] | None, title: str) -> None:
 def table(found: dict[str, Any], data: str) -> str:
     """All families on one data set, a line for each: means over seeds, with the least and the largest; and how firm the order is.
 
+    -log p: "=" if it is exact, "<=" if a bound is known. Narrow enough for the output of a notebook.
     ValueError for a data set that was not measured. Checked by tests/test_family_widgets.py.
     """
     if data not in found["sets"]:
         raise ValueError(f"{data!r} was not measured; there are {', '.join(found['sets'])}")
     about, lines = found["sets"][data], []
     far = "frechet" if "frechet" in about["floor"] else "sliced_wasserstein"
-    head = ("", f"-log p, {about['unit']}", "which is", far.replace("_", " "), "recall", "modes, seed by seed", "s for 1,000")
+    head = ("", f"-log p, {about['unit']}", far.replace("_", " "), "recall", "modes", "s/1,000")
     for row in (row for row in found["rows"] if row["data"] == data):
         modes = "" if row["modes"] is None else " ".join(map(str, row["modes"]))
-        nats = ("none", "") if row["nats"] is None else (three(row["nats"]), row["kind"])
-        lines.append((row["family"], *nats, three(row[far]), f"{row['recall'][0]:.2f}", modes, f"{row['seconds_per_1000']:.3f}"))
-    best = "" if about["entropy"] is None else f"{about['entropy']:.3g} at least"
-    lines.append(("real data", best, "", f"{about['floor'][far]:.3g}", f"{about['floor']['recall']:.2f}", "", ""))
+        nats = "none" if row["nats"] is None else f"{'= ' if row['kind'] == 'exact' else '<='} {short(row['nats'])}"
+        lines.append((row["family"], nats, short(row[far]), f"{row['recall'][0]:.2f}", modes, f"{row['seconds_per_1000']:.3f}"))
+    best = "" if about["entropy"] is None else f">= {about['entropy']:.3g}"
+    lines.append(("real data", best, f"{about['floor'][far]:.3g}", f"{about['floor']['recall']:.2f}", "", ""))
     wide = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
     body = ["  ".join(f"{cell:{w}}" for cell, w in zip(line, wide, strict=True)).rstrip() for line in (head, *lines)]
     ranks = [f"by {what}: {about['ranks'][key]}" for what, key in (("-log p", "nats"), (far.replace("_", " "), far))]
@@ -88,6 +89,12 @@ def numbers(about: dict[str, Any], row: dict[str, Any]) -> str:
     if row["modes"] is not None:
         lines.append(f"modes met, seed by seed: {', '.join(map(str, row['modes']))}")
     return "\n".join([*lines, f"1,000 samples: {row['seconds_per_1000']:.3g} CPU s"])
+
+
+def short(values: list[float]) -> str:
+    """The same in fewer letters, for a table."""
+    low, high = (f"{v:.2g}" if abs(v) < 1 else f"{v:.3g}" for v in values[1:])
+    return f"{values[0]:.3g} ({low}..{high})"
 
 
 def three(values: list[float]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minidiff.arrays import Array, normal
+from minidiff.arrays import Array, like, normal
 from minidiff.bound import bits_per_dim, prior_term
 from minidiff.gaussian import Gaussian
 from minidiff.metrics import sliced_wasserstein
@@ -35,7 +35,7 @@ class Told:
     """The exact denoiser, but the network inside is told another time than it should be."""
 
     inner: ExactDenoiser
-    other: Callable[[int], int]
+    other: Callable[[Any], Any]
 
     @property
     def schedule(self) -> Schedule:
@@ -43,8 +43,8 @@ class Told:
         return self.inner.schedule
 
     def __call__(self, x_t: Array, t: Any, cond: Any = None) -> Prediction:
-        eps = self.inner(x_t, self.other(int(t))).eps
-        signal, noise = self.schedule.scales(t)
+        eps = self.inner(x_t, self.other(t)).eps
+        signal, noise = (like(scale, x_t) for scale in self.schedule.scales(t))
         return Prediction((x_t - noise * eps) / signal, eps)
 
 
@@ -73,9 +73,9 @@ _EXACT = ExactDenoiser(DATA, Schedule.cosine(T))
 _SICK = {
     "noise scale": Patient(_EXACT, (1, T), lambda d, x, rng: _walk(d, x, rng, 1.0, False)),
     "schedule": Patient(ExactDenoiser(DATA, Schedule.linear(T)), (1, T), _usual),
-    "time": Patient(Told(_EXACT, lambda t: max(t - 2, 1)), (1, T), _usual),
+    "time": Patient(Told(_EXACT, lambda t: np.maximum(t - 2, 1)), (1, T), _usual),
     "last step": Patient(_EXACT, (1, T), lambda d, x, rng: _walk(d, x, rng, 0.5, True)),
-    "coverage": Patient(Told(_EXACT, lambda t: min(t, T // 2)), (1, T // 2), _usual),
+    "coverage": Patient(Told(_EXACT, lambda t: np.minimum(t, T // 2)), (1, T // 2), _usual),
 }
 PATIENTS: dict[str, Patient] = {"healthy": Patient(_EXACT, (1, T), _usual), **dict(zip("ABCDE", _SICK.values(), strict=True))}
 DIAGNOSES = {

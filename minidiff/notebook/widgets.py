@@ -67,6 +67,16 @@ def slider(value: float, low: float, high: float, step: float | None = None, lab
     return ipw.FloatSlider(value=value, min=low, max=high, step=step or (high - low) / 100, description=label, readout_format=".3g")
 
 
+def patient(control: ipw.Widget) -> ipw.Widget:
+    """The same slider, heard only when the hand lets go: for an update of more than a tenth of a second.
+
+    A slider reports each place that it passes. Where an update is slower than the hand, the reports queue up, and the picture goes on
+    changing long after the hand has stopped.
+    """
+    control.continuous_update = False
+    return control
+
+
 def log_slider(value: float, low: float, high: float, label: str = "") -> ipw.Widget:
     """A slider that moves by equal factors from low to high."""
     low, high = float(np.log10(low)), float(np.log10(high))
@@ -79,9 +89,15 @@ def choice(options: Sequence[Any], value: Any = None, label: str = "") -> ipw.Wi
 
 
 def canvas(columns: int = 1, width: float = 3.6, height: float = 2.9) -> tuple[Figure, Any]:
-    """An empty figure outside pyplot, for `update` functions; `axes` as in plots.panel."""
-    fig = Figure(figsize=(width * columns, height), layout="constrained")
+    """An empty figure outside pyplot, for `update` functions; `axes` as in plots.panel.
+
+    Its margins are fixed, with room for labels and titles: to measure them anew at each move would double the time of drawing.
+    """
+    wide, left, between = width * columns, 0.75, 0.75
+    fig = Figure(figsize=(wide, height), layout="none")  # type: ignore[arg-type]  # documented, but not in matplotlib's types
     axes = fig.subplots(1, columns, squeeze=False)
+    each = (wide - left - 0.15 - between * (columns - 1)) / columns
+    fig.subplots_adjust(left / wide, 0.55 / height, 1 - 0.15 / wide, 1 - 0.4 / height, wspace=between / each)
     return fig, axes[0, 0] if columns == 1 else axes.ravel()
 
 

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command, run it, and turn every expected error into one line and exit status 1 (130 for Ctrl-C)."""
+    if not (sys.argv[1:] if argv is None else argv):
+        parser(COMMANDS).print_help()
+        return 0
     args = parser(COMMANDS).parse_args(argv)
     try:
         return int(args.command(args) or 0)
@@ -230,15 +232,9 @@ def data(args: argparse.Namespace) -> int:
 
 def lab(args: argparse.Namespace) -> int:
     """Open JupyterLab on the reader's own copy of the course, which lives in the repository, not in the wheel."""
-    from minidiff.course import workspace
+    from minidiff.run import lab
 
-    notebooks, mine = Path(__file__).resolve().parents[2] / "notebooks", Path(args.folder).resolve()
-    if not notebooks.is_dir():
-        raise ValueError("the notebooks are not part of the installed package: clone the repository and run `make lab` there")
-    new = workspace.workspace(notebooks, mine)
-    print(f"your course is in {mine}" + (f": {len(new)} notebooks are new there" if new else "; what you wrote there is as it was"))
-    env = {**os.environ, "MINIDIFF_PROGRESS": str(mine / workspace.PROGRESS)}
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(mine / workspace.CONTENTS)], env=env)
+    return lab.start(Path(__file__).resolve().parents[2] / "notebooks", Path(args.folder).resolve(), args.jupyter)
 
 
 COMMANDS = {f.__name__: f for f in (verify, tour, train, sample, evaluate, doctor, data, lab)}

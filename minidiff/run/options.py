@@ -52,6 +52,7 @@ def parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     c = commands.add_parser("lab", help="open the course in JupyterLab, in a folder of your own")
     c.add_argument("--folder", default="my-course", help="where your notebooks are, or shall be (default: my-course)")
+    c.add_argument("jupyter", nargs="*", metavar="-- OPTIONS", help="handed to JupyterLab, for instance -- --no-browser --port 9000")
     c.set_defaults(command=run["lab"])
     return p
 

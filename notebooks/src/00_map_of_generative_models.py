@@ -91,7 +91,7 @@ plt.show()
 #
 # So why is this not the end? One could put a Gaussian on every training point. In two dimensions one may; in the 196 of a small digit, or the 3,072 of a small photograph, the points are so far apart that nothing lies between them. We need *flexible* densities with few parameters, and a flexible function is easily had, from a network. But an arbitrary positive function $f(x)$ is a density only after division by $\int f$, and that integral over 3,072 dimensions nobody can do. And even if we could, how would you draw from it?
 #
-# **Each family is one trick to get around that integral.** All that follow have about 30,000 weights of the same kind of network, see the same batches in the same order, and train for a number of steps in proportion to what 12 seconds of one core bought each of them, where we measured it.
+# **Each family is one trick to get around that integral.** All that follow have about 30,000 weights (on the line 6,000) of the same kind of network, see the same batches in the same order, and train for a number of steps in proportion to what 12 seconds of one core bought each of them, where we measured it.
 
 # %%
 found = measured("families")
@@ -380,7 +380,7 @@ assert all(v is None or v > -0.1 for v in excess.values())  # nobody is less sur
 # %% [markdown]
 # **See.** The autoregressive model has all but reached the entropy; diffusion is next, and the only other one that leaves few points between the modes. Everybody has found all eight. GAN and VAE look better by the distance of their samples than by where these lie: sliced Wasserstein distance measures how far mass must be carried, and from the ring's threads to its modes it is not far. No single number would have told all this.
 #
-# The next cell prints what was measured once with `python benchmarks/families.py`: twelve seconds of one core for each, five seeds (digits: 120 seconds, three). The ranges are the least and the largest over seeds; "real data" is what as many further test points score, the floor of each distance.
+# The next cell prints what was measured once with `python benchmarks/families.py`: twelve seconds of one core for each, five seeds (digits: 120 seconds, three). The ranges are the least and the largest over seeds; "real data" is what as many further test points score, the floor of each distance. For $-\log p$, `=` is exact and `<=` is all that a bound says; modes are counted seed by seed; `s/1,000` are CPU seconds for a thousand samples.
 
 # %%
 print(found["machine"])
@@ -448,8 +448,10 @@ family_explorer(found)
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+#
 # ### Exercise 1: bend a Gaussian yourself
-# $z\sim\mathcal N(0,1)$, $x=e^z$. Write $\log p(x)$ for an array of $x>0$. (Which of the two directions is $f$?)
+# $z\sim\mathcal N(0,1)$, $x=e^z$. Write $\log p(x)$ for an array of $x>0$. (Which of the two directions is $f$? See section 2.)
 
 # %%
 def my_log_density(x):
@@ -507,7 +509,7 @@ check("price of lost modes", my_jsd, np.arange(1, 9))
 # %% [markdown]
 # ## What to try next
 #
-# * `python benchmarks/families.py --sets moons --seeds 1`: the fair table of one data set on your machine, in a minute and a half.
+# * In the folder of the repository, `.venv/bin/python benchmarks/families.py --sets moons --seeds 1`: the fair table of one data set on your machine, in a minute and a half.
 # * Make the ring's modes half as wide (`toy.ring(std=0.03)`). Which family suffers most?
 # * A flow of sixteen couplings at half the width: are the threads thinner at the same number of weights?
 # * In section 5, let the critic be ten times *faster* instead.

@@ -48,7 +48,7 @@ assert abs(trapezoid(np.exp(by_hand), x) - 1) < 1e-12  # it is a density
 # %% [markdown]
 # **How sure is a Monte Carlo number?** We will often check a formula against samples, so we need to know when a difference
 # means something. The mean of $n$ draws has a *standard error* $\mathrm{SE} = \text{std}/\sqrt n$. A correct formula lands
-# within $4\,\mathrm{SE}$ all but once in 16 000 times; a difference of 40 SE is a bug, however small it looks.
+# within $4\,\mathrm{SE}$ all but once in 16,000 times; a difference of 40 SE is a bug, however small it looks.
 
 # %%
 n = budget(quick=200_000, full=2_000_000)
@@ -125,7 +125,7 @@ plt.show()
 print(f"posterior variance, whatever y is: {seen.var:.4f}; by hand {1 / (1 / 1.0 + a**2 / w):.4f}")
 
 # %% [markdown]
-# *What to see:* the green posterior has the same width in both panels. $y$ does not occur in $v'$: the surprise moves the mean
+# **See.** The green posterior has the same width in both panels. $y$ does not occur in $v'$: the surprise moves the mean
 # and nothing else. This is special to Gaussians, and it is why DDPM's posterior variance can be a table in $t$ instead of a
 # function of the picture.
 #
@@ -173,7 +173,7 @@ print(f"p(x | y) = N({posterior.mean[0]:.4f}, {posterior.var:.4f}), log evidence
 # $$\mathrm{KL}(p\,\|\,q) = \underbrace{\tfrac12\,(r-1-\log r)}_{\text{wrong width}} + \underbrace{\frac{(m-m')^2}{2v'}}_{\text{wrong place}}.$$
 #
 # Three routes to one number: this formula, an integral, and samples. **Before you run:** the integral will agree to about
-# $10^{-12}$. To how many digits will 200 000 samples agree? And how many samples would be needed for $10^{-10}$?
+# $10^{-12}$. To how many digits will 200,000 samples agree? And how many samples would be needed for $10^{-10}$?
 
 # %%
 p, q = Gaussian(np.array([0.7]), 0.25), Gaussian(np.array([-0.2]), 0.6)
@@ -219,7 +219,7 @@ assert np.allclose(exact / (0.25 * small**2), 1, atol=0.01)  # quadratic near r 
 assert width_cost[np.argmin(abs(ratio - 4))] > 1.9 * width_cost[np.argmin(abs(ratio - 0.25))]
 
 # %% [markdown]
-# *What to see:* claiming too little uncertainty costs more than twice as much as claiming too much (0.81 against 0.32 nats),
+# **See.** Claiming too little uncertainty costs more than twice as much as claiming too much (0.81 against 0.32 nats),
 # and near the truth the price is quadratic: a variance wrong by 1 % costs $2.5\cdot10^{-5}$ nats. Keep this curve in mind: the
 # question "$\beta$ or $\tilde\beta$?" of notebook 04 is answered by it.
 #
@@ -273,7 +273,7 @@ axes[1].set_ylim(0, 8)
 plt.show()
 
 # %% [markdown]
-# *What to see:* $\mathrm{KL}(p\|q)$ has one valley and puts its mass in the empty middle rather than miss a mode: **mode
+# **See.** $\mathrm{KL}(p\|q)$ has one valley and puts its mass in the empty middle rather than miss a mode: **mode
 # covering**. $\mathrm{KL}(q\|p)$ has a valley at each mode and a ridge between (at this std; exercise 4 looks at others):
 # **mode seeking**, at the price of $\ln 2 = 0.69$ nats for the half it ignores.
 #
@@ -299,7 +299,7 @@ assert explorer.text.startswith("KL(p || q) = ")
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
 #
 # ### Exercise 1: the KL of a batch
 #
@@ -381,7 +381,7 @@ assert abs(third.x[0]) < 1e-3 and third.fun > left.fun + 1  # a real minimum, bu
 # ## What to try next
 #
 # * Replace $p$ by a heavy-tailed law (a mixture with one very wide component) and watch $\mathrm{KL}(p\|q)$ follow the tail.
-# * Estimate the KL from 1 000 samples a hundred times. Is the scatter what SE promises? Is any estimate negative, and why is
+# * Estimate the KL from 1,000 samples a hundred times. Is the scatter what SE promises? Is any estimate negative, and why is
 #   this no contradiction to Jensen?
 # * Go on: [02 · the forward process](02_forward_process.ipynb) uses `push`, [03 · the posterior](03_posterior.ipynb) uses
 #   `given`, notebook 04 uses `kl`.

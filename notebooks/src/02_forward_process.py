@@ -123,7 +123,7 @@ ax.legend(ncols=3, loc="upper center")
 plt.show()
 
 # %% [markdown]
-# *What to see:* the band holds the walkers from first to last, and half is forgotten after a quarter of the time. Since
+# **See.** The band holds the walkers from first to last, and half is forgotten after a quarter of the time. Since
 # $\log\bar\alpha_t\approx-\sum\beta_i$, the linear betas give $\log\bar\alpha_t\approx-\tfrac12\cdot0.02\,t^2/T$: a Gaussian in
 # $t$, not a line.
 #
@@ -174,7 +174,7 @@ z = (x_60.mean(0) - blurred.mean()) / (x_60.std(0) / np.sqrt(len(x_60)))
 assert np.abs(z).max() < 4
 
 # %% [markdown]
-# *What to see:* detail goes first. Structure of size $\ell$ is lost when
+# **See.** Detail goes first. Structure of size $\ell$ is lost when
 # $\sqrt{1-\bar\alpha_t}\approx\sqrt{\bar\alpha_t}\,\ell$: the arm by $t\approx60$, the outline by $300$. Backwards in time, a
 # diffusion model therefore decides the outline first and the detail last.
 #
@@ -191,7 +191,7 @@ plots.images(np.array(rows), columns=len(fractions), scale=1.05, labels=labels, 
 plt.show()
 
 # %% [markdown]
-# *What to see:* with linear betas the seven is gone to the eye at about $t=500$, and the last four pictures teach nothing. The
+# **See.** With linear betas the seven is gone to the eye at about $t=500$, and the last four pictures teach nothing. The
 # cosine schedule keeps a trace to 750: it spreads the loss of information more evenly; that was its point (Nichol & Dhariwal
 # 2021).
 #
@@ -254,7 +254,7 @@ se = np.sqrt(0.15 * 0.85 / n)
 assert abs(share["T = 50, cosine"] - 0.15) < 4 * se and share["T = 50, usual betas"] > 0.15 + 10 * se
 
 # %% [markdown]
-# *What to see:* at $T=50$ with the usual betas the shapes are right and the proportions are wrong: a start in the middle tells
+# **See.** At $T=50$ with the usual betas the shapes are right and the proportions are wrong: a start in the middle tells
 # the denoiser that both sides are plausible, and it believes it. On images this shows as washed-out global brightness and
 # colour. It is not the number of steps: 50 cosine steps get the proportions right, within the sampling error of 0.8 % (and the
 # modes a little too narrow; that is the price of the small variance in large steps, a story for notebook 04).
@@ -290,7 +290,7 @@ assert np.mean(named["linear"].snr(t) < 0.01) > 4 * np.mean(named["cosine"].snr(
 assert all(np.isclose(s.alpha_bar[-1], np.prod(1 - s.beta[1:]), rtol=1e-9) for s in named.values())
 
 # %% [markdown]
-# *What to see:* a third of the linear schedule's steps go to a signal a hundred times weaker than the noise. Cosine and sigmoid
+# **See.** A third of the linear schedule's steps go to a signal a hundred times weaker than the noise. Cosine and sigmoid
 # run almost straight through $\log\mathrm{SNR}=0$, where the interesting decisions fall. Their last betas are cut at 0.999:
 # without the cut $\bar\alpha_T$ would be 0 up to rounding, and the $1/\sqrt{\bar\alpha_T}$ of sampling astronomical.
 #

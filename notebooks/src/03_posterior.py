@@ -132,10 +132,40 @@ plt.show()
 assert np.all(weight_t[100:] > 0.97) and ratio[0] == 0 and abs(ratio[1] - 0.455) < 0.01 and np.all(ratio[100:] > 0.97)
 
 # %% [markdown]
-# *What to see:* after the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or
+# **See.** After the first hundred steps or so $\tilde\mu_t$ is $x_t$ with a slight pull towards $x_0$ (weight 0.02 or
 # less): the reverse process is patient. The pull takes over only at the end, and at $t=1$ it is all. Likewise
 # $\tilde\beta_t\approx\beta_t$ except at the very start, where the ratio is near $(t-1)/t$: $0$, then $0.455$. The choice
 # between them can matter nowhere else; notebook 04 shows how much it matters *there*.
+#
+# **Explore: the bridge.** On the left, Bayes' rule at one time, `back` steps before $t$: what $x_0$ says about $x_s$ (grey), what $x_t$
+# says (orange), and both together (blue). On the right, every $s$ at once: mean and two standard deviations, with $x_t$ known and
+# without. (`linear` takes Ho et al.'s betas times $1000/T$, so that the same road is cut into $T$ steps.)
+#
+# **Before you run:** one step back from $t=500$, $x_0$ has a weight of 0.003. How many steps must you go back until it counts for
+# more than $x_t$? And if the same road is cut into 25 steps instead of 1000, what does $x_0$ weigh in *one* step?
+
+# %%
+from minidiff.notebook.posterior_widgets import posterior_explorer
+
+explorer = posterior_explorer()
+explorer
+
+# %%
+controls = explorer.controls
+for T, t, back in ((1000, 500, 1), (1000, 500, 150), (1000, 500, 500), (1000, 1000, 300), (100, 50, 1), (25, 12, 1)):
+    controls.T.value, controls.t.value, controls.back.value = T, t, back  # what a hand on the sliders does
+    print(f"T = {T}\n{explorer.text}")
+nearer, further = (posterior(schedule, np.array([1.0, 0.0]), np.array([0.0, 1.0]), 500 - back, 500).mean for back in (140, 150))
+assert nearer[0] < nearer[1] and further[0] > further[1]  # weights of x_0 and of x_t: the order turns between 140 and 150 steps
+controls.T.value, controls.t.value, controls.back.value = 1000, 500, 1  # back to the start: your turn
+
+# %% [markdown]
+# *What to see:* $x_0$ takes over some 145 steps back, a seventh of the whole road. The weights know only $\bar\alpha_s$ and
+# $\bar\alpha_t$, so what counts is how *far apart* the two ends are and not into how many steps the road is cut: one of a
+# thousand steps gives $x_0$ a weight of 0.003, one of twenty-five 0.137. A poor guess of $x_0$ does little harm in a small step
+# and a lot in a large one; keep that in mind for notebook 08. Asked all the way back, $s=0$, the answer is $x_0$, with variance 0.
+# And from $t=1000$ the bridge soon forgets its end: 300 steps back blue lies on grey, since pure noise says nothing about where
+# it was.
 #
 # ## 2. The same mean, seen as "predict the noise"
 #
@@ -263,7 +293,7 @@ axes[0].legend(fontsize=8, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# *What to see:* none of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two
+# **See.** None of the three: even at 0.05 a second hump is left. With a large step the past is a choice between two
 # modes, and no Gaussian can say so. With a small step ($\beta=0.01$, the size of the usual betas) the factor
 # $q(x_t\mid x_{t-1})$ is so narrow that $\log p(x_{t-1})$ is almost a straight line across it: a straight line in the exponent
 # shifts a Gaussian and leaves it one.
@@ -319,7 +349,7 @@ assert abs(slope_3 - 3) < 0.1 and abs(slope_2 - 2) < 0.1
 assert np.all(np.diff(free) > 0) and np.all(free <= shared * (1 + 1e-9))
 
 # %% [markdown]
-# *What to see:* the loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over
+# **See.** The loss of one step falls like $\beta^3$ at best and like $\beta^2$ with DDPM's shared variance. Over
 # $\sim1/\beta$ steps the total goes to zero like $\beta^2$, or like $\beta$: **the bet is won by taking many small steps**, and
 # that is the reason why plain DDPM is slow (the open problem of notebook 08). To the right, where steps are large, the curves
 # bend: there the truth has two humps, and there is nothing to expand.

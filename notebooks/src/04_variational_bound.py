@@ -512,6 +512,9 @@ assert abs(bound.mean() - total) < 4 * bound.std() / np.sqrt(500)  # the library
 #
 # Gaussian data in 8-bit units ($\log_2 127.5$ added to every density), everything in closed form. Move $T$, the data's standard deviation, the schedule and the variance. Watch the orange area (the waste), and in
 # the readout the difference between the gap and the part of it that samples could show.
+#
+# The last two knobs make the ideal denoiser err: `output` is the number that it gives a little too high, by `error` at every $t$. While `error` is 0 the output makes no difference, for each can be computed from each.
+# **Before you run**: an error of 0.01 in $\epsilon$, in $x_0$, in $v$ or in the score: which of them costs most near $t=T$, which near $t=1$, and which of the four would you let a network give?
 
 # %%
 explorer = budget_explorer()
@@ -529,10 +532,29 @@ b = bit_budget(1000, 0.5, "cosine", "small")
 prior, waste = gaussian_gap(Schedule.cosine(1000), 0.25)
 assert abs((b["total"] - b["entropy"]) * np.log(2) - prior - waste["beta~"].sum()) < 1e-9
 
+# %%
+controls.variance.value, controls.std.value, controls.kind.value, controls.error.value = "beta", 0.25, "cosine", 0.01
+ideal = bit_budget(1000, 0.25, "cosine", "beta")
+cost = {}
+for output in ("eps", "x_0", "v", "score"):
+    controls.output.value = output
+    b = bit_budget(**explorer.values())
+    first, last, cost[output] = b["decoder"] - ideal["decoder"], b["erring"][-1], b["total"] - ideal["total"]
+    print(f"{output:5s} off by 0.01: {cost[output]:9.4f} bits/dim, at t = 1 {first:.4f}, at t = T {last:.4f}; in the samples {b['misfit']:.4f}")
+assert min(cost, key=cost.get) == "v" and max(cost, key=cost.get) == "x_0"
+controls.error.value, controls.T.value, controls.kind.value, controls.variance.value = 0.0, 100, "rescaled", "small"  # your turn
+
+# %% [markdown]
+# **See.** The same 0.01 costs 3,700 times as much in $x_0$ as in $v$. Near $t=1$ a step is only $\sqrt{\beta_t}$ wide, and $x_0$ must be known finely: $t=1$ alone takes 1.75 bits, while an error of $\epsilon$ arrives there
+# multiplied by $\sqrt{1-\bar\alpha_t}/\sqrt{\bar\alpha_t}$, which is small. At the other end that factor is huge: nearly all that $\epsilon$ and the score lose, they lose in the single step from $t=T$, because this schedule ends at $\bar\alpha_T\approx 0$
+# (choose `rescaled`, which ends at $\bar\alpha_T = 4\cdot10^{-5}$, and it is gone). $v$ has no such end. In the *samples* none of the errors but that of $x_0$ shows.
+#
+# That is one half of the comparison. The other half is how large an error each network makes: at small $t$ the picture is nearly given, and a network that says $x_0$ is off by far less than 0.01 there. Notebook 05 trains them.
+
 # %% [markdown]
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
 #
 # ### Exercise 1: the weight of a step
 # DDPM trains on $\|\epsilon-\epsilon_\theta\|^2$. Since $x_0-\hat x_0 = -\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}\,(\epsilon-\epsilon_\theta)$, rewrite the boxed identity as

@@ -370,6 +370,38 @@ show("ddpm", "implied weights")
 # In the middle panel, high means *charged too little*. The $x_0$ loss knows nothing of the bound: from end to end the ratio falls by ten powers of ten. The $v$ loss agrees with $L_{\rm simple}$ at small $t$ and leaves it where $\mathrm{SNR}<1$: it still charges for errors of $\hat x_0$ near pure noise,
 # which the bound hardly does. min-SNR *is* $L_{\rm simple}$ for $\mathrm{SNR}<5$ and plays down small $t$ much more: it moves away from the bound, and its authors wanted it so, for samples and not for bits.
 #
+# **Explore: price times frequency.** Where a training loss is *paid* depends on two things: on what it charges for an error (left), and on how often the schedule goes to that noise level, since $t$ is drawn evenly (middle). Their product is on the right. The axis is the log SNR, which knows nothing of $t$ and means the same on every schedule.
+# `error` says which error is charged: the one that the best denoiser of $\mathcal N(0,1)$ still makes, $\|\delta\|^2=1/(1+\mathrm{SNR})$, or an error of 1 in $\epsilon$ or in $x_0$.
+#
+# **Before you run:** one of the six losses charges the *best* denoiser the same at every noise level: which? And charged for an error of 1 in $\epsilon$: the bound's $w_t$ was a U over $t$; what will it be over log SNR (right panel)?
+
+# %%
+from minidiff.notebook.weight_widgets import weights_explorer
+
+explorer = weights_explorer()
+explorer
+
+# %%
+controls, best, unit = explorer.controls, "of the best denoiser", "1 in eps"
+for loss, error, kind in (("simple (eps)", best, "linear"), ("bound", best, "linear"), ("v", best, "linear"), ("bound", unit, "linear"), ("bound", unit, "cosine")):
+    controls.loss.value, controls.error.value, controls.schedule.value = loss, error, kind  # what a hand on the lists does
+    print(f"{loss}, error {error}, {kind}\n{explorer.text}")
+smallest = 1 / (1 + snr)  # squared error of E[x_0 | x_t] for N(0, 1): what is left to pay
+np.testing.assert_allclose(weight["v"] * smallest, 1)
+for table in (schedule, cosine):
+    length = 2 * (table.half_log_snr(t[:-1]) - table.half_log_snr(t[1:]))  # of each step, in nats of log SNR
+    per_nat = 0.5 * (table.snr(t[:-1]) / table.snr(t[1:]) - 1) / length
+    np.testing.assert_allclose(per_nat[length < 0.05], 0.5, rtol=0.03)
+print(f"length of the last step: linear {-2 * np.diff(schedule.half_log_snr([999, 1000]))[0]:.3f} nats, cosine {length[-1]:.1f}")
+controls.loss.value, controls.error.value, controls.schedule.value = "simple (eps)", best, "linear"  # back to the start: your turn
+
+# %% [markdown]
+# **See.** The $v$ loss: $(\mathrm{SNR}+1)\cdot\frac1{1+\mathrm{SNR}}=1$. It is paid exactly where the schedule goes, so on the linear schedule more than a third of it is paid at log SNR below $-4$, where hardly anything of the picture is left. `simple` pays half a percent there.
+# The bound pays most where the picture is nearly clean, `simple` an eighth: there is the "plays down small $t$" once more, now as shares of the loss.
+#
+# For an error of 1 in $\epsilon$ the bound is *flat*: it charges half a nat for each nat of log SNR, since $\frac12(e^{\text{step}}-1)\approx\frac12\,\text{step}$, whatever the schedule is. A schedule that goes somewhere half as often takes steps twice as long there, and the price doubles. For the bound with many short steps **a schedule has two properties only, its first and its last log SNR**
+# (Kingma et al. 2021, section 5.1). On the cosine the line is flat as well, but one step towers over it: the last, whose beta was cut, is 7 nats long, and $\frac12(e^7-1)\approx500$. A step of that length is not short. For every other loss the schedule is a part of the weight: to change the schedule is to change the loss.
+#
 # ## 7. What is said and what is charged are two choices
 #
 # The section before was about *losses*. It is tempting to read it as a statement about *networks*, and most confusion in this subject comes from that. A network of any kind can be charged by any loss, since each of its answers converts into all others. In this library
@@ -534,7 +566,7 @@ plt.show()
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
 #
 # ### Exercise 1: the weight of $v$, and min-SNR for a $v$ network
 # (a) $\|v-\hat v\|^2$ is how many times $\|\epsilon-\hat\epsilon\|^2$? Return the factor for $t=1..T$. (b) You train a $v$ network with the loss $\|v-\hat v\|^2$ and want the min-SNR price $\min(\mathrm{SNR},5)\,\|x_0-\hat x_0\|^2$. By which factor must you multiply your loss at each $t$? (Both are arrays of $T$ numbers; `schedule.snr(t)` takes `t = np.arange(1, schedule.T + 1)`.)

@@ -342,7 +342,7 @@ for name, meaning in sorted(DIAGNOSES.items()):
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
 #
 # ### Exercise 1: name the bugs
 # Fill in one of the five names for each patient, for example `"schedule"`. The check tells you which finding speaks against a wrong diagnosis.
@@ -434,6 +434,25 @@ convicts = "an identity"
 check("what convicts the sixth", convicts)
 
 # %% [markdown]
+# ## A doctor for models of your own
+#
+# What you did by eye with five numbers, `minidiff.doctor` does by a ladder of measurements, for any function `call(x_t, t)` and, if you hand it one, its sampler: it names the likeliest defect, its evidence, and what to read. It is
+# right in most cases, not in all ([how often, and where it errs](../docs/DOCTOR.md)); so read the evidence before you believe the name.
+#
+# **Before you run**: this network was trained with tables that count from 0, and is asked by a sampler that counts from 1. Everything it says is a good answer, for another $t$. What could one measure to find that out?
+
+# %%
+from minidiff import doctor
+
+healthy = PATIENTS["healthy"].denoiser
+mine = doctor.Patient(lambda x_t, t: healthy(x_t, np.maximum(t - 1, 1)).eps, healthy.schedule)
+report = doctor.examine(mine, ring.sample(500, np.random.default_rng(0)))
+print(str(report).partition("Examined")[0])
+assert report.diagnosis == "index offset"
+
+# %% [markdown]
+# **See.** It asked the network at $t-1$, $t$ and $t+1$ about the same $x_t$, and a neighbour was answered better. (Try the five of the clinic: `doctor.Patient.of(PATIENTS["A"].denoiser, sampler)`, `sampler(denoiser, x)` being theirs with a generator of yours.)
+#
 # ## What to try next
 #
 # * `MINIDIFF_PROFILE=full` trains fifteen times longer. How much of the network's share of the gap is left? (The method's share stays. Check it against notebook 04.)

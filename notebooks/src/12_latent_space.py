@@ -242,6 +242,34 @@ plt.show()
 #
 # And it is not standard normal. The noise of $q$ has a standard deviation of about a thousandth, and the KL divergence to $\mathcal N(0,I)$ is almost 8 nats a number: at weight $10^{-6}$ the "KL-regularised" autoencoder is, for all purposes, a plain one whose latents have been kept from running away. Nobody could sample it by drawing $z\sim\mathcal N(0,I)$, as one samples a VAE. The diffusion model is the prior that is missing.
 #
+# **Explore: a walk.** Two photographs, `first` and `second`, and three ways from one to the other: their pixels blended; their latents blended (*straight*); and the latent *turned* from one to the other so that its length is kept (*spherical*). On the right, the contrast (how much neighbouring pixels differ) at each stop.
+#
+# **Before you run:** half-way from an aeroplane to a car, what will the decoder draw: some third vehicle? Which of the three ways turns pale in the middle, and how pale, if the two pictures have nothing to do with each other?
+
+# %%
+from minidiff.notebook.latent_widgets import latent_explorer
+
+explorer = latent_explorer({f"f = {f}": s for f, s in stages.items()}, x_test[:24])
+explorer
+
+# %%
+for name in ("f = 8", "f = 4"):
+    explorer.controls.space.value = name  # what a hand on the controls does
+    print(f"{name}: {explorer.text}")
+a, b = x_test[:100], x_test[100:200]
+blend = (a + b) / 2
+print("half-way in 100 pairs          dB to the blend of pixels   the blend itself, encoded and decoded")
+for f, s in stages.items():
+    halfway, itself = s.decode((s.encode(a).mean + s.encode(b).mean) / 2), s.decode(s.encode(blend).mean)
+    near, best = (psnr(y.clamp(-1, 1), blend).mean().item() for y in (halfway, itself))
+    print(f"f = {f} {near:51.1f} {best:39.1f}")
+    assert best - 2 < near < best + 1
+
+# %% [markdown]
+# **See.** A double exposure, the plane on the car, in the latents as in the pixels. A straight line in this latent space *is* the blend of pixels: half-way it comes within about 1.5 dB as near to it as the autoencoder can draw it at all. An encoder that must keep everything about a picture of any kind has no reason to bend the road, and at $f=8$ it has not bent it either. What lies half-way between two photographs is not a photograph, and the decoder cannot know that: nobody has told it what photographs are.
+#
+# The contrast falls to about 0.7. The mean of two independent numbers has half their variance, $1/\sqrt2$ of their deviation, for pixels and latents alike. The turn keeps the length, and it keeps the contrast: the *length* of a latent is how strong the picture is. But it is the same double exposure, only stronger. For a walk on which every stop is a picture, walk where all points are alike, in the noise $x_T$, and let the diffusion model do the decoding (notebook 11, section 8).
+#
 # ## 7. Why the scale must be measured
 #
 # A schedule decides how much noise is how much *relative to data of variance 1*. Latents of variance $s^2$ have signal-to-noise ratio $s^2\,\bar\alpha_t/(1-\bar\alpha_t)$: the whole schedule is shifted, by $2\ln s$. With Gaussian latents, the best $\epsilon$-loss becomes $\bar\alpha_ts^2/(\bar\alpha_ts^2+1-\bar\alpha_t)$ per number (`latent 1-2` in the ledger).
@@ -347,7 +375,7 @@ assert half["f = 8"] < half["f = 4"] and all(c > 0.9 for c in (coherent["f = 4"]
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
 #
 # ### Exercise 1: the size of a latent
 # Pictures of $256\times256\times3$, $f=8$, $c=4$ (Stable Diffusion's numbers for half its size). How many numbers has a latent, and how many times fewer is that than the picture? Return both, in this order.
