@@ -114,7 +114,7 @@ show("ddpm", "6-7")
 # **Before you run:** for a middle $t$ of the usual schedule, is $\tilde\mu_t$ closer to $x_0$ or to $x_t$? And where is
 # $\tilde\beta_t$ very different from $\beta_t$?
 
-# %%
+# %% alt="Left: prior, likelihood and posterior of x_3; the posterior lies between the others and is the narrowest. Middle: over t the weight of x_t climbs from 0 to nearly 1, that of x_0 falls from 1 to 0. Right: the ratio of the two variances climbs from 0 at t = 1 to 1."
 t = np.arange(1, 1001)
 one, zero = np.ones((1000, 1)), np.zeros((1000, 1))  # a thousand examples, each at its own t
 weight_0 = posterior(schedule, one, zero, t - 1, t).mean[:, 0]
@@ -280,7 +280,7 @@ def best_gaussian(law):
     return mean, trapezoid((u - mean) ** 2 * law, u)[:, None]
 
 
-# %%
+# %% alt="The true reverse law and the best Gaussian at four step sizes. At beta 0.5 and 0.2 the truth has two humps and the Gaussian bridges them; at 0.05 a second small hump is left; at 0.01 the truth is one hump and the Gaussian nearly covers it."
 fig, axes = plots.panel(4, width=2.8, height=2.8)
 for ax, beta in zip(axes, (0.5, 0.2, 0.05, 0.01), strict=True):
     law = reverse_law(beta, 0.15)
@@ -328,7 +328,7 @@ for beta in betas:
         found.append((weight * gap).sum())
 free, shared = np.array(free), np.array(shared)
 
-# %%
+# %% alt="Loss of one reverse step against beta, on logarithmic axes. Both curves fall in straight lines as beta shrinks, the best Gaussian at each x_t more steeply than one shared variance, as the dotted theories say. At large beta they bend and meet."
 p, fine = np.exp(data.log_prob(u[:, None])), u[1] - u[0]
 h2 = np.gradient(np.gradient(data.log_prob(u[:, None]), fine), fine)
 h3 = np.gradient(h2, fine)

@@ -225,7 +225,7 @@ for n in (2_000, 20_000, 200_000):
     print(f"{n:7d} pairs: J of the fit {excess[n]:.3f}   of the score's own square {excess[n] / fisher:.1%}")
 assert excess[2_000] > excess[20_000] > excess[200_000] and excess[200_000] < 0.005 * fisher
 
-# %%
+# %% alt="Left: a cloud of pairs in tilted stripes, with the exact score as a wavy line through it and the fit to 200,000 pairs on top of it. Right: that fit covers the exact score, while the fit to 2,000 pairs is a jagged line around it, worst where the density is low."
 fig, (left, right) = plots.panel(2, width=5)
 left.scatter(x_t[:3000, 0], -eps[:3000, 0] / b, s=3, alpha=0.35, linewidths=0, color="C5", label=r"pairs $(x_t,\ -\epsilon/b)$")
 for ax in (left, right):
@@ -248,7 +248,7 @@ plt.show()
 #
 # In two dimensions the score is a field of arrows, each pointing uphill on the density *of its own noise level*. Three clumps, three noise levels. **Before you run:** how many summits will the arrows lead to at each level?
 
-# %%
+# %% alt="Score arrows over the density of three clumps at three noise levels. At low noise they lead to the nearest clump and are long far from all; at t = 200 the basins run together; at t = 550 there is one round blob, and all arrows point to its middle, short there."
 plane = GaussianMixture([0.5, 0.3, 0.2], [[-1.1, -0.5], [1.0, -0.6], [0.2, 1.2]], [[[0.09, 0.05], [0.05, 0.09]], [[0.04, 0], [0, 0.04]], [[0.12, 0], [0, 0.03]]])
 levels, ticks = (60, 200, 550), np.linspace(-2.5, 2.5, 101)
 pixels = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
@@ -332,7 +332,7 @@ show("score", "weights")
 #
 # **Before you run:** DDPM says that $L_{\rm simple}$, compared with the bound, plays down small $t$. So is $w_t$ a curve that falls all the way?
 
-# %%
+# %% alt="Left: price of an error of x_0 over t; for eps, score, v and the bound it falls as t grows, for x_0 it is flat. Middle: bound over loss, steep for x_0 and min-SNR. Right: w_t of three schedules is U-shaped; the right arm of linear is low, those of cosine and sigmoid shoot up at the end."
 fig, (left, middle, right) = plots.panel(3, width=4.1, height=3.4)
 prices = {"eps": snr, "x_0": weight["x_0"], "v": snr + 1, "score": weight["score"], "flow": (1 + np.sqrt(snr)) ** 2, "min-SNR": np.minimum(snr, 5)}
 for (name, weights), style in zip(prices.items(), ("-", "-", "-", "-", ":", "--"), strict=True):
@@ -472,7 +472,7 @@ for kind in KINDS:
     print(f"{kind:6s}{mse[kind][0] ** 0.5:37.5f}{mse[kind][-1] ** 0.5:10.4f}{by_eps[0]:17.4f}{by_eps[-1]:10.6f}{cost:17.6f}")
 np.testing.assert_allclose(0.5 * r**2 * (snr[0] - snr[-1]), (price * mse["x_0"][1:]).sum(), rtol=1e-9)
 
-# %%
+# %% alt="An output 1 % wrong. Left: the error of x_0 climbs with t for eps and score to more than 1, levels off at 0.01 for v, is flat for x_0. Middle: in the bound x_0 is by far the dearest at small t. Right: with 16-bit outputs the eps error grows with t, that of v and x_0 shrinks."
 fig, (left, middle, right) = plots.panel(3, width=4.1, height=3.4)
 for (kind, squared), style in zip(mse.items(), ("-", "-", "-", "--"), strict=True):
     left.plot(t, np.sqrt(squared), style, label=kind)
@@ -540,7 +540,7 @@ assert min(last["eps, own loss"], last["score, own loss"], last["score, eps loss
 assert lost["x_0, own loss"] > 1.5 * lost["x_0, eps loss"] and lost["score, own loss"] > 1.5 * lost["score, eps loss"]  # what is charged
 assert lost["x_0, own loss"] > 2 * lost["v, own loss"] and lost["x_0, eps loss"] > 1.5 * lost["v, eps loss"]
 
-# %%
+# %% alt="Seven trained networks over t. Left: near t = 100 those that say eps or score are off by 2 or more, those that say x_0 or v stay at 0.2 or less. Right: cost in the bound falls with t; the score under its own loss is the dearest nearly everywhere, eps among the cheapest at small t."
 fig, (left, right) = plots.panel(2, width=5.4, height=3.6)
 colours = dict(zip(KINDS, ("C0", "C1", "C2", "C3"), strict=True))
 for name, error in race.items():

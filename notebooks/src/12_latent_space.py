@@ -197,7 +197,7 @@ for name, y in rebuilt.items():
     print(f"{name:26s} {numbers[name]:9d}   {found[name][0]:4.1f}   {found[name][1]:.2f}   {found[name][2]:15.0%}")
 assert found["f = 4"][0] > found["256 linear"][0] - 0.5 and found["f = 4"][2] > found["256 linear"][2] + 0.1
 
-# %%
+# %% alt="Ten photographs and what five codes keep of them. At f = 2 there is hardly a difference; at f = 4 lettering and fur are smoothed; 256 linear numbers leave coloured speckle; f = 8 is soft but things can be known; 64 linear numbers are a blur."
 print("10,000 test pictures         dB    SSIM   same class   Fréchet distance   latent std")
 for f in (1, 2, 4, 8):
     k = kept(f"cifar-autoencoder-f{f}")
@@ -220,7 +220,7 @@ plt.show()
 #
 # A latent of $f=4$ is a map of $8\times8$ places with four channels. **Before you run:** would you know the picture from its map? And is $z$ standard normal, as the KL term "wants"?
 
-# %%
+# %% alt="Eight photographs in grey, and below each the four channels of its latent as 8 by 8 tiles. Outlines can be found again, such as the horse's, in some channels bright and in one dark; other tiles say little to the eye."
 space = stages[4]
 q = space.encode(x_test[:n])
 z, std = q.mean, q.var.sqrt()
@@ -296,7 +296,7 @@ for s in (0.1, 1.0, 10.0):
     shown[f"std {s:g}"] = y[:1500]
     print(f"latents of standard deviation {s:4g}: distance {quality[s].value:.3f}, real against real {quality[s].floor:.3f}")
 
-# %%
+# %% alt="Two moons, and samples of a diffusion model whose latents had std 0.1, 1 and 10. At 1 the moons are there, with a few points between; at 0.1 there is a shapeless cloud; at 10 the points have left the moons for thin arcs at the edges."
 plots.points(shown, limit=2.4)
 plt.show()
 assert quality[1.0].value < min(quality[0.1].value, quality[10.0].value)
@@ -322,7 +322,7 @@ vq_loss(z_, e, beta=0.25).sum().backward()
 print(f"of the codebook's loss: dL/de = {e.grad.item():.2f} = 2 (e - z), dL/dz = {z_.grad.item():.2f} = 2 beta (z - e)")
 assert np.allclose([e.grad.item(), z_.grad.item()], [0.4, -0.1])
 
-# %%
+# %% alt="Ten photographs, the KL autoencoder and the one with a codebook. Both are a little softer than the original; the codebook's lose more: lettering, fur and wheels are rubbed out, while shapes and colours stay."
 vq = load_latent_space("cifar-autoencoder-vq-f4")
 y, book = vq.decode(vq.encode(x).mean).clamp(-1, 1), vq.autoencoder.codebook
 with torch.no_grad():
@@ -356,7 +356,7 @@ reference = spectrum(x)
 shares = {name: spectrum(rebuilt[name]) / reference for name in ("f = 1", "f = 2", "f = 4", "f = 8")}
 coherent = {name: 1 - spectrum(rebuilt[name] - x) / reference for name in shares}
 
-# %%
+# %% alt="Left: power spectra fall together and part at the fine end. Middle and right, over waves a picture: f = 1 keeps nearly all, f = 2 drops only at the finest, f = 4 falls off from 7 or 8 waves on, f = 8 from 4 on; less of it is right than is there."
 fig, axes = plots.panel(3, width=3.9)
 waves = np.arange(1, 16)
 plots.curves(axes[0], waves, {name: share * reference for name, share in shares.items()} | {"original": reference}, "|k|, waves a picture", "power", "power spectrum", log="xy")
