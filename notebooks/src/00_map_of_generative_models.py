@@ -280,7 +280,7 @@ met = {name: [modes_met(x, ring.centres, ring.radius).met() for _, x in play] fo
 fig, axes = plots.panel(4, width=2.9, height=3)
 for name, play in plays.items():
     axes[0].plot([k for k, _ in play], met[name], label=f"critic {name}")
-axes[0].set(xlabel="step", ylabel="modes met", ylim=(-0.2, 8.2), title="of eight modes"), axes[0].legend(fontsize=8, loc=(0.3, 0.5))
+axes[0].set(xlabel="step", ylabel="modes met", ylim=(-0.2, 11.5), yticks=(0, 2, 4, 6, 8), title="of eight modes"), axes[0].legend(fontsize=8, loc="upper left")
 shown = (("equally fast", -1), ("ten times slower", -2), ("ten times slower", -1))
 for ax, (name, i) in zip(axes[1:], shown, strict=True):
     k, x = plays[name][i]
