@@ -14,12 +14,22 @@ RIGHT = [(sick_models, k, sick) for k, sick in enumerate(HEALTHY)] + [(sick_mode
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", ["FIRST", "LATER", "LAST"])
 def test_nine_of_ten_sick_models_are_named_rightly(name):
-    consult = (sick_models_blind if name == "BLIND" else sick_models).consult
-    found = [(sick.defect, sick.what, examine(*consult(sick, k)).diagnosis) for k, sick in enumerate(PARTS[name])]
+    found = [(sick.defect, sick.what, examine(*sick_models.consult(sick, k)).diagnosis) for k, sick in enumerate(PARTS[name])]
     wrong = [row for row in found if row[0] != row[2]]
     assert len(wrong) <= 0.1 * len(found), wrong
+
+
+UNTOLD = {"decay and 1 - decay exchanged": "weights that have come to rest look the same: nothing that is handed in tells the two apart"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "sick"), enumerate(BLIND), ids=[sick.what for sick in BLIND])
+def test_what_was_learnt_from_the_blind_part_stays_learnt(k, sick, request):
+    if sick.what in UNTOLD:
+        request.applymarker(pytest.mark.xfail(reason=UNTOLD[sick.what], strict=True))
+    assert examine(*sick_models_blind.consult(sick, k)).diagnosis == sick.defect
 
 
 @pytest.mark.slow
