@@ -10,8 +10,17 @@ WORKERS ?= 2
 # uv does not read pip's settings, so a folder of local wheels known to pip is handed on.
 FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 
+# At both ends of the window torch stays at its pin, which alone is sure to exist as a CPU build; TORCH=2.14.1 tries another.
+TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+# A uv of its own, not a pinned one: it is needed just when the pins cannot be installed.
+UV := build/uv/bin/uv
+WITH_LINKS := $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)")
+HOW_TO_MEND := the pins of constraints.txt cannot be installed with this Python and package index. Write them anew with: make pins \
+  (then make test; see CONTRIBUTING.md, "Versions")
+
 .DEFAULT_GOAL := help
-.PHONY: help setup tour test lab lint notebooks full course test-grading check-notebooks equations mutants browser-test site test-site wheel clean
+.PHONY: help setup tour test test-window test-oldest test-newest pins lab lint notebooks full course test-grading check-notebooks equations
+.PHONY: mutants browser-test site test-site wheel clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -26,11 +35,11 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt uv || echo "uv cannot be installed; going on with pip"
 	@if [ -x $(BIN)/uv ]; then \
 	  echo "$(BIN)/uv pip install --compile-bytecode -c constraints.txt -e .[test]"; \
-	  $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)") $(BIN)/uv pip install -q --python $(PY) --compile-bytecode -c constraints.txt -e '.[test]'; \
+	  $(WITH_LINKS) $(BIN)/uv pip install -q --python $(PY) --compile-bytecode -c constraints.txt -e '.[test]'; \
 	else \
 	  echo "$(PY) -m pip install -c constraints.txt -e .[test]"; \
 	  $(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'; \
-	fi
+	fi || { echo '$(HOW_TO_MEND)' >&2; exit 1; }
 	@touch $@
 
 tour: setup  ## the whole of it in a few minutes: equations, a 2-D diffusion, digits; writes out/index.html
@@ -38,6 +47,28 @@ tour: setup  ## the whole of it in a few minutes: equations, a 2-D diffusion, di
 
 test: lint check-notebooks mutants  ## everything that CI runs
 	$(PY) -m pytest --nbval -n $(WORKERS) --dist loadfile tests notebooks
+
+test-window: test-oldest test-newest  ## all tests with the lowest, then with the newest versions that pyproject.toml allows (test-oldest, test-newest: one end)
+
+test-oldest test-newest: TESTS ?= tests notebooks
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+# Old libraries warn of each other's deprecations: with the lowest versions those are shown, and are no errors.
+test-oldest: WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning
+# Notebooks are executed, but their outputs not compared: repr and pictures differ between versions, and `make test` compares them.
+test-oldest test-newest: $(UV)
+	$(PYTHON) -m venv --clear build/$@
+	$(WITH_LINKS) $(UV) pip install -q --python build/$@/bin/python --compile-bytecode torch==$(TORCH)
+	$(WITH_LINKS) $(UV) pip install -q --python build/$@/bin/python --compile-bytecode --resolution $(RESOLUTION) torch==$(TORCH) -e '.[test]'
+	$(UV) pip freeze --python build/$@/bin/python > build/$@/versions.txt
+	MINIDIFF_WINDOW=$(RESOLUTION) build/$@/bin/python -m pytest --nbval-lax $(WARNINGS) -n $(WORKERS) --dist loadfile $(TESTS)
+
+pins: $(UV)  ## write constraints.txt anew: the newest versions that pyproject.toml allows (torch keeps its own)
+	$(WITH_LINKS) $(PYTHON) tools/pins.py $(UV)
+
+$(UV):
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install -q --disable-pip-version-check uv
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -96,7 +96,8 @@ def test_sample_knows_what_each_network_is_told(name, extra, tmp_path):
     job.publish(tmp_path / "w.safetensors")
     out = tmp_path / "a.png"
     assert cli.main(["sample", str(tmp_path / "w.safetensors"), "-n", "3", "--steps", "2", "--out", str(out), *extra]) == 0
-    assert Image.open(out).size == (2 * (2 * 30 + 2), 2 * (2 * 30 + 2))
+    with Image.open(out) as picture:
+        assert picture.size == (2 * (2 * 30 + 2), 2 * (2 * 30 + 2))
 
 
 @pytest.mark.parametrize("extra, message", [(["--label", "3"], "know no labels"), (["--scale", "2"], "these weights take none")])

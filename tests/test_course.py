@@ -153,7 +153,8 @@ def test_the_best_so_far_is_kept_and_nbgrader_is_told_by_an_error(probe, tmp_pat
     for answer, points in ((None, 0), (lambda x: x**2 + 1, 1), (lambda x: x, 1)):
         check("probe", answer, probe)
         assert json.loads(path.read_text())["probe"]["points"] == points
-    assert capsys.readouterr().out.splitlines()[:2] == ["probe: no answer yet", "probe: right (1 of 1 in this notebook)"] and len(list(tmp_path.iterdir())) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["probe: no answer yet", "probe: right (1 of 1 in this notebook)"] and len(list(tmp_path.iterdir())) == 1
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     check("probe", lambda x: x**2 + 1, probe)
     with pytest.raises(AssertionError, match="probe: yours is without the one"):

@@ -1,8 +1,10 @@
-"""pyproject.toml, environment.yml and constraints.txt ask for the same packages, and the constraints are met here."""
+"""pyproject.toml, environment.yml and constraints.txt ask for the same packages, the constraints are met here, and each range was tried."""
 
 import ast
 import importlib.metadata
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -15,8 +17,11 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # PyPI -> conda-forge, where they differ
-MODULE_NAMES = {"PIL": "pillow"}  # import -> PyPI, where they differ
+# PyPI -> conda-forge, where they differ
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "jupyter-server": "jupyter_server"}
+MODULE_NAMES = {"PIL": "pillow", "IPython": "ipython", "jupyter_server": "jupyter-server"}  # import -> PyPI, where they differ
+HOW = "`make setup` installs the pins, `make pins` writes them anew (CONTRIBUTING.md, \"Versions\")"
+PINNED = pytest.mark.skipif("MINIDIFF_WINDOW" in os.environ, reason="the ends of the window are not the pins")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -74,7 +79,7 @@ def test_conda_and_pyproject_agree():
     ("old", "new", "named"),
     [
         ("numpy >=1.26,<3", "numpy >=1.25,<3", {"numpy"}),
-        ("  - scipy >=1.11\n", "", {"scipy"}),
+        ("  - scipy >=1.11.1\n", "", {"scipy"}),
         ("  - tqdm", "  - extra >=1\n  - tqdm", {"extra"}),
         ("python =3.11", "python =3.10", {"python"}),
         ("python =3.11", "python >=3.10", {"python"}),
@@ -109,11 +114,31 @@ def test_every_import_is_a_declared_dependency():
 def test_constraints_lie_within_the_ranges():
     pinned = pins()
     for name, spec in required().items():
-        assert name in pinned, f"constraints.txt has no {name}"
-        assert spec.contains(pinned[name]), f"constraints.txt: {name}=={pinned[name]} is outside {spec}"
+        assert name in pinned, f"constraints.txt has no {name}: {HOW}"
+        assert spec.contains(pinned[name]), f"constraints.txt: {name}=={pinned[name]} is outside {spec}: {HOW}"
     assert pinned["torch"] == "2.13.0"
 
 
+def unmet(pinned, installed):
+    """A line for each package that minidiff asks for and that is not here in the version that is pinned; builds (+cpu) do not count."""
+    return [
+        f"{name} {installed(name)} is installed, constraints.txt pins {pinned[name]}: {HOW}"
+        for name in sorted(required())
+        if Version(installed(name)).public != pinned[name]
+    ]
+
+
+@PINNED
+def test_constraints_are_met_here():
+    assert not (lines := unmet(pins(), importlib.metadata.version)), "\n".join(lines)
+
+
+def test_an_unmet_constraint_is_named_with_the_command_that_mends_it():
+    (line,) = unmet(pins(), lambda name: "1.0" if name == "numpy" else pins()[name] + "+cpu")
+    assert line.startswith("numpy 1.0 is installed") and "make setup" in line and "make pins" in line and len(line.splitlines()) == 1
+
+
+@PINNED
 def test_constraints_name_everything_that_gets_installed():
     """Every dependency of a dependency has its pin too, and the pins together satisfy what the packages ask for."""
     pinned = pins()
@@ -124,14 +149,54 @@ def test_constraints_name_everything_that_gets_installed():
         if (name, extra) in seen:
             continue
         seen.add((name, extra))
-        assert name in pinned, f"constraints.txt has no {name}"
+        assert name in pinned, f"constraints.txt has no {name}: {HOW}"
         for line in importlib.metadata.distribution(name).requires or []:
             r = Requirement(line)
             if r.marker is None or r.marker.evaluate({"extra": extra}):
                 version = pinned.get(canonicalize_name(r.name))
                 fits = version and r.specifier.contains(version, prereleases=True)
-                assert fits, f"{name} asks for {r}; constraints.txt has {version}"
+                assert fits, f"{name} asks for {r}; constraints.txt has {version}: {HOW}"
                 todo += [(canonicalize_name(r.name), e) for e in ("", *r.extras)]
+
+
+def window():
+    """name -> (lowest, newest) tested, from the table in CONTRIBUTING.md."""
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Versions")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z-]+) \| ([0-9][0-9.]*) \| ([0-9][0-9.]*) \|", table, re.MULTILINE)
+    return {name: (Version(low), Version(high)) for name, low, high in rows}
+
+
+def test_both_ends_of_every_range_were_tried():
+    """A lower bound that nobody ran is a promise without ground. Linters are outside: they run in the pinned version only."""
+    table = window()
+    not_yet = {"ipython", "jupyter-server", "traitlets"}  # CONTRIBUTING.md says so; the next `make test-oldest` empties this
+    assert table.keys() == required().keys() - {"ruff", "mypy"} - not_yet
+    for name, (low, high) in table.items():
+        asked = required()[name]
+        (bound,) = (Version(s.version.removesuffix(".*")) for s in asked if s.operator in (">=", "=="))
+        assert bound == low, f"{name}: lowest tested {low}, asked for {asked}"
+        assert high in asked and high >= Version(pins()[name]), f"{name}: newest tested {high}, asked for {asked}, pinned {pins()[name]}"
+
+
+def test_pins_are_written_from_what_uv_resolves(tmp_path):
+    """With a uv that is a shell script: the comments stay, builds go, lines are in order, uv is told the oldest Python and torch's pin."""
+    for file in ("pyproject.toml", "constraints.txt", "tools/pins.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text((ROOT / file).read_text(encoding="utf-8"), encoding="utf-8")
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\necho "$@" > said; cat >> said\nprintf "zipp==9.0\\ntorch==2.13.0+cpu\\nanyio==1.0\\n"\n', encoding="utf-8")
+    uv.chmod(0o755)
+    run = subprocess.run([sys.executable, tmp_path / "tools/pins.py", uv], capture_output=True, text=True, check=True)
+    lines = (tmp_path / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ") and [line for line in lines if line[0] != "#"] == ["anyio==1.0", "torch==2.13.0", "zipp==9.0"]
+    assert "zipp: 4" in run.stdout and "numpy: " in run.stdout and "-> gone" in run.stdout and "torch:" not in run.stdout
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert "--python-version 3.11 " in said and said.endswith("uv\ntorch==2.13.0\n")
+
+    uv.write_text("#!/bin/sh\necho no solution >&2; exit 1\n", encoding="utf-8")
+    run = subprocess.run([sys.executable, tmp_path / "tools/pins.py", uv], capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "as it was" in run.stderr
+    assert (tmp_path / "constraints.txt").read_text(encoding="utf-8").splitlines() == lines
 
 
 def test_version_is_the_same_everywhere():

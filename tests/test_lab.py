@@ -10,7 +10,9 @@ import time
 import pytest
 from browser import CHROMIUM, READY, ROOT, RUN_ALL, enter, jupyter, keep_a_picture, looking_at
 
-EXPLORERS = {"02_forward_process": 1, "04_variational_bound": 1, "08_fast_sampling": 2}  # notebook -> how many explorers it shows
+EXPLORERS = {  # notebook -> how many explorers it shows
+    "02_forward_process": 1, "03_posterior": 1, "04_variational_bound": 1, "08_fast_sampling": 2, "12_latent_space": 1,
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("MINIDIFF_LAB") != "1", reason="opens a browser: asked for with MINIDIFF_LAB=1"),
@@ -113,8 +115,9 @@ def test_a_pressed_cell_and_a_typed_line_are_painted(page, lab):
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     page.expect(box.locator("button", has_text="1")).to_have_count(0)  # every cell is blank to the eye, too
     before = figure.get_attribute("src")
-    box.locator("button").nth(1 + 12 + 3).click()  # the second row of cells, the fourth from the left
+    box.get_by_title("row 2, column 4: empty").press("Enter")  # as by hand, without a mouse
     page.expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    page.expect(box.get_by_title("row 2, column 4: red seven")).to_have_text("7")
     page.expect(text).to_contain_text("red", timeout=60_000)
     keep_a_picture(page, "map")
     line = box.locator("input[type=text]")
@@ -131,6 +134,7 @@ def move_and_watch(page, box, expect):
     """Ten steps to the right on the first slider of an explorer: its readout and its figure must follow."""
     handle, figure = box.locator(".widget-slider .noUi-handle").first, box.locator("img.widget-image")
     text = box.locator(".widget-html-content pre")
+    expect(box.get_by_role("img", name="in its own words")).to_have_count(1)  # what is read aloud in its place
     handle.scroll_into_view_if_needed(timeout=30_000)
     before, said = figure.get_attribute("src"), text.inner_text()
     handle.focus()

@@ -50,7 +50,8 @@ def test_samples_are_decoded_into_a_picture_and_an_npz(runs, tmp_path, capsys):
     weights = runs / LATENT / f"{LATENT}.safetensors"
     out = tmp_path / "s.png"
     assert cli.main(["sample", str(weights), "-n", "5", "--steps", "3", "--scale", "2", "--label", "8", "--out", str(out)]) == 0
-    assert Image.open(out).mode == "RGB" and Image.open(out).size == (2 * (3 * 34 + 2), 2 * (2 * 34 + 2))
+    with Image.open(out) as picture:
+        assert picture.mode == "RGB" and picture.size == (2 * (3 * 34 + 2), 2 * (2 * 34 + 2))
     x = np.load(out.with_suffix(".npz"), allow_pickle=False)["samples"]
     assert x.shape == (5, 3, 32, 32) and np.abs(x).max() <= 1
     capsys.readouterr()

@@ -31,6 +31,18 @@ def cells(nb, kind):
     return [(f"{nb.path.name}, {kind} cell {i}", c) for i, c in enumerate(c for c in nb.cells if c.cell_type == kind)]
 
 
+def warned(cell):
+    """The first line of a cell's outputs that is a warning (path:line: SomeWarning: ...), and None if there is none."""
+    text = "\n".join(o.get("text", "") for o in cell.outputs if o.output_type == "stream")
+    return next((line for line in text.splitlines() if re.search(r":\d+: \w*Warning: ", line)), None)
+
+
+def test_a_warning_in_an_output_is_seen():
+    code = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("stream", name="stderr", text="x.py:3: DeprecationWarning: old\n")])
+    assert warned(code) == "x.py:3: DeprecationWarning: old"
+    assert warned(nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("stream", name="stdout", text="a Warning: of ours\n")])) is None
+
+
 def test_every_cell_was_run_and_can_be_compared(book):
     nbformat.validate({k: v for k, v in book.items() if k != "path"}, version=4)
     assert book.metadata.kernelspec.name == "python3"
@@ -40,6 +52,7 @@ def test_every_cell_was_run_and_can_be_compared(book):
         assert cell.execution_count is not None, f"{where}: not executed, so nbval compares nothing"
         assert all(o.output_type != "error" for o in cell.outputs), f"{where}: stopped with an error"
         assert "nbval-skip" not in cell.metadata.get("tags", []), f"{where}: skipped cells are not checked at all"
+        assert not warned(cell), f"{where}: shows a warning: {warned(cell)}"
         if FREE & set(cell.metadata.get("tags", [])):
             continue
         assert not cell.source.rstrip().endswith(";"), f"{where}: nbval shows what a trailing ';' hides"

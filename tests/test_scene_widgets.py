@@ -100,10 +100,12 @@ def test_pressing_typing_and_clearing():
     assert isinstance(made, MapPainter) and np.array_equal(made.labels, written("12", (32, 32), "red")[0])
     made.clear.click()
     assert not made.labels.any() and all(button.description == BLANK for line in made.cells for button in line)
+    assert [button.tooltip for button in made.cells[1]] == [f"row 2, column {j}: empty" for j in (1, 2, 3, 4)]
     made.digit.value, made.colour.value = 3, "blue"
     first = bytes(made.image.value)
     made.cells[1][2].click()
     assert made.labels[12, 20] == 4 and made.tint[12, 20] == 3 and made.cells[1][2].description == "3"
+    assert made.cells[1][2].tooltip == "row 2, column 3: blue three" and "the judge sees" in made.image.tooltip
     assert bytes(made.image.value).startswith(PNG) and bytes(made.image.value) != first
     told = maps(made.labels[None], made.tint[None]).image
     assert any(torch.equal(cond.image, told) for cond in denoiser.seen[-2:]), "guided: asked with the map and without"

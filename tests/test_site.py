@@ -153,15 +153,19 @@ def test_the_ledger_stands_below_its_functions():
 
 
 def test_widgets_become_a_sentence_and_figures_get_a_text():
-    shown = 0
+    shown, texts = 0, []
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         before = path.read_text(encoding="utf-8")
         after = weave.static(before)
         assert "(children=" not in "".join(o for o in re.findall(r'"text/plain": .*', after))
         shown += after.count(weave.INSTEAD)
-        assert len(json.loads(after)["cells"]) == len(json.loads(before)["cells"])
-    assert shown >= 8
-    assert weave.alternative('ax.set(title="bits")') == "Figure drawn by the code above: bits"
+        kept = [c["source"] for c in json.loads(after)["cells"] if c["metadata"].get("tags") != ["remove-input"]]
+        assert kept == [c["source"] for c in json.loads(before)["cells"]]
+        for cell in json.loads(after)["cells"]:
+            figures = [o for o in cell.get("outputs", []) if weave.is_figure(o)]
+            assert len(figures) < 2, "MyST-NB takes one text for a whole cell"
+            texts += [(cell["metadata"]["mystnb"]["image"]["alt"], o["metadata"]["image/png"]["alt"]) for o in figures]
+    assert shown >= 8 and len(texts) >= 108 and all(woven == written for woven, written in texts)
 
 
 def test_links_to_sources_and_equations_are_woven():
@@ -175,11 +179,11 @@ def test_links_to_sources_and_equations_are_woven():
 
 
 class Page(html.parser.HTMLParser):
-    """The addresses that a page names, its anchors, and its pictures without a text."""
+    """The addresses that a page names, its anchors, its pictures without a text, and the texts of the others."""
 
     def __init__(self, path):
         super().__init__()
-        self.links, self.anchors, self.silent = [], set(), []
+        self.links, self.anchors, self.silent, self.texts = [], set(), [], []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
@@ -188,6 +192,7 @@ class Page(html.parser.HTMLParser):
         self.links += [(tag, here[k]) for k in ("href", "src") if here.get(k)]
         if tag == "img" and not here.get("alt"):
             self.silent.append(here.get("src"))
+        self.texts += [here["alt"]] if tag == "img" and here.get("alt") else []
 
 
 def broken(site):
@@ -229,6 +234,15 @@ def test_every_picture_has_a_text_and_nothing_is_left_raw():
         assert Page(path).silent == [], path
         text = re.sub(r"<[^>]+>", "", path.read_text(encoding="utf-8"))
         assert "(children=" not in text and "$$" not in text, f"{path}: a widget's name for itself, or a formula that was not read"
+
+
+@built
+def test_the_figures_of_a_notebook_say_on_its_page_what_their_author_wrote():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        outputs = [o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", [])]
+        written = [o["metadata"]["image/png"]["alt"] for o in outputs if weave.is_figure(o)]
+        on_page = Page(BUILT / "notebooks" / f"{path.stem}.html").texts
+        assert len(written) >= 3 and [text for text in on_page if text in written] == written, path.stem
 
 
 @pytest.fixture(scope="module")

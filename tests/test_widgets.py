@@ -1,7 +1,6 @@
 """The explorers: every corner of their sliders draws a figure, and moving a slider changes picture and text."""
 
 import itertools
-import warnings
 from dataclasses import dataclass
 
 import ipywidgets as ipw
@@ -10,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from minidiff import ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule, ddim, heun, last, reverse_transition
-from minidiff.notebook import bit_budget, flows, setup, widgets  # bit_budget and flows register their explorers
+from minidiff import ExactDenoiser, GaussianMixture, Guided, Prediction, Schedule, ddim, heun, last, notebook, reverse_transition
+from minidiff.notebook import bit_budget, flows, posterior_widgets, weight_widgets, widgets  # those that register explorers
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -27,9 +26,8 @@ def ends(control):
 
 @pytest.fixture(autouse=True)
 def strict_style():
-    with plt.rc_context(), warnings.catch_warnings():
-        setup()
-        warnings.simplefilter("error")
+    with plt.rc_context():
+        notebook.setup()  # not `setup` alone: pytest 8.0 calls a function of that name in a test module
         yield
 
 
@@ -96,8 +94,10 @@ def test_the_schedule_explorer_tells_the_story_of_notebook_02():
 
 
 def test_every_explorer_of_the_course_is_walked():
-    assert set(widgets.EXPLORERS) >= {"schedule", "kl", "budget", "flow", "guidance"}
+    assert set(widgets.EXPLORERS) >= {"schedule", "kl", "budget", "flow", "guidance", "posterior", "weights"}
     assert widgets.EXPLORERS["budget"] is bit_budget.budget_explorer and widgets.EXPLORERS["flow"] is flows.flow_explorer
+    assert widgets.EXPLORERS["posterior"] is posterior_widgets.posterior_explorer
+    assert widgets.EXPLORERS["weights"] is weight_widgets.weights_explorer
 
 
 # -- notebook 08: grids, calls, flows, and the laws of guidance -----------------------------------------------------------

@@ -4,7 +4,8 @@ Solutions, between the lines ### BEGIN SOLUTION and ### END SOLUTION of a source
 
 usage: python tools/build_notebooks.py [--check] [--force] [--only NAME] [--profile full] [--source DIR] [--out DIR]
 
-A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given.
+A notebook whose text agrees with its source and that was executed to the end is left alone, unless --force is given. Where only the
+prose differs, or the sentences about figures (`# %% alt="..."`), it is written anew around the outputs that are there: nothing is executed.
 --check executes nothing: it exits 1 and names the notebooks that do not agree with their sources.
 --profile full trains longer, on the full data sets if they are there, and writes to out/full: what is committed is the quick profile.
 """
@@ -72,16 +73,40 @@ def load(source: Path) -> nbformat.NotebookNode:
     return book
 
 
-def fresh(book: nbformat.NotebookNode, path: Path) -> bool:
-    """Whether the notebook at `path` says what `book` says and was executed to its last cell."""
+def code(book: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that are executed."""
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def earlier(book: nbformat.NotebookNode, path: Path) -> nbformat.NotebookNode | None:
+    """The notebook at `path`, if it was executed to its last cell and its code is that of `book`: what it put out holds for `book`, too."""
     if not path.exists():
-        return False
+        return None
     old = nbformat.read(path, 4)
 
     def text(nb: nbformat.NotebookNode) -> list:
-        return [(cell.cell_type, cell.source, dict(cell.metadata), cell.id) for cell in nb.cells]
+        return [(cell.source, {k: v for k, v in cell.metadata.items() if k != "alt"}, cell.id) for cell in code(nb)]
 
-    return text(old) == text(book) and all(cell.execution_count for cell in old.cells if cell.cell_type == "code")
+    return old if all(cell.execution_count for cell in code(old)) and text(old) == text(book) else None
+
+
+def take_outputs(book: nbformat.NotebookNode, old: nbformat.NotebookNode) -> None:
+    """Give `book` what the cells of `old` put out; `old` keeps its own."""
+    for cell, before in zip(code(book), code(old), strict=True):
+        cell.outputs, cell.execution_count = copy.deepcopy(before.outputs), before.execution_count
+
+
+def describe(book: nbformat.NotebookNode) -> None:
+    """Write the author's sentence about each figure, `# %% alt="..."` in the source, into the metadata of the figure itself.
+
+    A cell with several figures has a list of sentences. A figure without one keeps the automatic text of minidiff.notebook:
+    one has to see a figure before one can say what is seen in it. tests/test_figures.py asks for the sentence.
+    """
+    for cell in book.cells:
+        said = cell.metadata.get("alt", [])
+        figures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        for figure, sentence in zip(figures, [said] if isinstance(said, str) else said, strict=False):
+            figure.metadata.setdefault("image/png", nbformat.NotebookNode())["alt"] = sentence
 
 
 def execute(book: nbformat.NotebookNode, folder: Path, timeout: int) -> nbformat.NotebookNode:
@@ -143,21 +168,29 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.update(SETTINGS | {"MINIDIFF_PROFILE": options.profile})
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # also without an install
 
+    finish = describe if options.profile == "quick" else lambda book: None  # other figures: nobody has said what is seen in them
     stale = []
     for source in sources:
         path, book = out / f"{source.stem}.ipynb", student(load(source))
-        if fresh(book, path) and not (options.force and not options.check):
-            continue
+        old = None if options.force and not options.check else earlier(book, path)
+        if old:
+            take_outputs(book, old)
+            finish(book)
+            if book.cells == old.cells:
+                continue
         if options.check:
             stale.append(path.name)
             continue
         start = time.perf_counter()
-        try:
-            execute(book, out, timeout)
-        except CellExecutionError as error:
-            sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
+        if not old:
+            try:
+                execute(book, out, timeout)
+            except CellExecutionError as error:
+                sys.exit(f"{source.name} stops; {path.name} is left as it was.\n{error}")
+            finish(book)
         write(book, path)
-        print(f"wrote {path.name} in {time.perf_counter() - start:.1f} s", flush=True)
+        how = "without a run, its code is as it was" if old else f"in {time.perf_counter() - start:.1f} s"
+        print(f"wrote {path.name} {how}", flush=True)
     if stale:
         sys.exit(f"out of date, run `make notebooks`: {', '.join(stale)}")
 

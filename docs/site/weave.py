@@ -4,6 +4,7 @@ Links to a module's source lead to its API page; equations get anchors, and thei
 a sentence says so. Everything else, links between notebooks and documents too, works as it is, since files keep their places.
 """
 
+import copy
 import json
 import re
 
@@ -24,21 +25,37 @@ def equations(text):
     return re.sub(r"Function: `([\w.]+)`", lambda m: f"Function: {{py:obj}}`{m[1]} <{resolve(m[1])}>`" if resolve(m[1]) else m[0], text)
 
 
-def alternative(source):
-    """What a figure shows, for those who do not see it: the titles that its code gives it."""
-    titles = re.findall(r"""title\(?=?"([^"]+)\"""", source)
-    return "Figure drawn by the code above" + (f": {'; '.join(titles)}" if titles else "")
+def is_figure(output):
+    """Whether an output of a cell is a picture."""
+    return "image/png" in output.get("data", {})
+
+
+def one_figure_each(cell):
+    """The cell, and after it a cell without code for each further figure: MyST-NB takes one alternative text for a whole cell.
+
+    The text is the one that tools/build_notebooks.py wrote into the figure.
+    """
+    parts = [[]]
+    for output in cell["outputs"]:
+        if is_figure(output) and any(map(is_figure, parts[-1])):
+            parts.append([])
+        parts[-1].append(output)
+    bare = {"source": ["# the next figure"], "metadata": {"tags": ["remove-input"]}}  # without any code MyST-NB would drop the cell
+    rest = [copy.deepcopy({**cell, **bare, "id": f"{cell['id']}-{i}"}) for i in range(1, len(parts))]
+    for part, outputs in zip(made := [cell, *rest], parts, strict=True):
+        part["outputs"] = outputs
+        for figure in filter(is_figure, outputs):
+            part["metadata"]["mystnb"] = {"image": {"alt": figure["metadata"]["image/png"]["alt"]}}
+    return made
 
 
 def static(text):
-    """A notebook whose widgets are a sentence, and whose figures have an alternative text."""
+    """A notebook whose widgets are a sentence, and whose figures have the alternative text that their authors gave them."""
     book = json.loads(text)
-    for cell in book["cells"]:
-        if cell["cell_type"] == "code":
-            cell["metadata"]["mystnb"] = {"image": {"alt": alternative("".join(cell["source"]))}}
-        for output in cell.get("outputs", []):
-            if WIDGET.match("".join(output.get("data", {}).get("text/plain", ""))):
-                output["data"] = {"text/markdown": INSTEAD}
+    for output in (output for cell in book["cells"] for output in cell.get("outputs", [])):
+        if WIDGET.match("".join(output.get("data", {}).get("text/plain", ""))):
+            output["data"] = {"text/markdown": INSTEAD}
+    book["cells"] = [part for cell in book["cells"] for part in (one_figure_each(cell) if cell["cell_type"] == "code" else [cell])]
     return json.dumps(book)
 
 

@@ -109,7 +109,7 @@ def flow_figure(steps: int, solver: str, times: str) -> Figure:
     a.contourf(side, side, density, levels=8, cmap="Blues", alpha=0.7)
     a.plot(*np.stack([step.x_t for step in path]).transpose(2, 0, 1), color="0.45", linewidth=0.7)
     a.scatter(*right.T, s=42, facecolors="none", edgecolors="black", linewidths=0.8, label="true end of the flow")
-    a.scatter(*path[-1].x_t.T, s=12, color="#d1642a", zorder=3, label="end of the solver")
+    a.scatter(*path[-1].x_t.T, s=12, color="C1", zorder=3, label="end of the solver")
     a.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", title=f"{solver}, {steps} steps")
     a.legend(loc="upper left", fontsize=8, frameon=True)
     t = [step.t for step in path[:-1]]
@@ -166,8 +166,8 @@ def guidance_figure(scale: float, ratio: float) -> Figure:
         return x, np.exp(-((x - mean) ** 2) / (2 * var)) / np.sqrt(2 * np.pi * var)
 
     ax.fill_between(*bell(0.0, 1.0), color="0.8", label="everybody")
-    ax.fill_between(*bell(1.0, ratio), color="#2f6db5", alpha=0.25, label="the class")
-    styles = {"tilted": ("black", "--"), "ODE": ("#d1642a", "-"), "ancestral": ("#3d8f5f", "-")}
+    ax.fill_between(*bell(1.0, ratio), color="C0", alpha=0.25, label="the class")
+    styles = {"tilted": ("black", "--"), "ODE": ("C1", "-"), "ancestral": ("C2", "-")}
     for name, (mean, var) in guided_laws(scale, ratio).items():
         ax.plot(*bell(mean, var), styles[name][1], color=styles[name][0], label=name)
     ax.set(xlabel="x", ylabel="density", title=f"guidance scale {scale:g} (w = {scale - 1:g})", xlim=(-3.5, 8), ylim=(0, 2.5))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from minidiff.learn.condition import Condition
 from minidiff.nn.scene_judge import SceneJudge
+from minidiff.notebook.alternative import Picture, description
 from minidiff.notebook.widgets import Explorer, explorer, png, slider
 from minidiff.prediction import Denoiser
 from minidiff.run.captions import COLOURS, DIGITS, read
@@ -127,7 +128,7 @@ class MapPainter(ipw.VBox):
         for i, line in enumerate(self.cells):
             for j, button in enumerate(line):
                 button.on_click(lambda _, i=i, j=j: self.press(i, j))
-        self.image, self.readout = ipw.Image(format="png"), ipw.HTML()
+        self.image, self.readout = Picture(format="png"), ipw.HTML()
         grid = ipw.VBox([ipw.HBox(line) for line in self.cells])
         super().__init__([ipw.HBox([self.digit, self.colour, self.line, self.clear]), grid, self.image, self.readout])
         self.line.observe(lambda change: self._write(change["new"]), names="value")
@@ -151,10 +152,12 @@ class MapPainter(ipw.VBox):
         for i, line in enumerate(self.cells):
             for j, button in enumerate(line):
                 y, x = self._cell * i + self._cell // 2, self._cell * j + self._cell // 2
+                what = f"{COLOURS[tint[y, x] - 1]} {DIGITS[labels[y, x] - 1]}" if labels[y, x] else "empty"
                 button.description = str(labels[y, x] - 1) if labels[y, x] else BLANK
+                button.tooltip = f"row {i + 1}, column {j + 1}: {what}"  # for those who do not see its place and its colour
                 button.style.button_color = "rgb({:.0f},{:.0f},{:.0f})".format(*RGB[tint[y, x] - 1]) if tint[y, x] else "#444444"
         figure, text = self._draw(labels, tint)
-        self.image.value, self.readout.value = png(figure), f"<pre>{text}</pre>"
+        self.image.value, self.image.tooltip, self.readout.value = png(figure), f"{description(figure)} {text}", f"<pre>{text}</pre>"
 
 
 def map_painter(

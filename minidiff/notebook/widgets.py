@@ -1,6 +1,6 @@
 """Sliders over plain functions: `update(**values) -> Figure`.
 
-An `Explorer` sets traits (the bytes of an image, the text of a readout) and nothing else, so that a notebook with sliders
+An `Explorer` sets traits (the bytes and the words of an image, the text of a readout) and nothing else, so that a notebook with sliders
 can be compared by `pytest --nbval`, and moving a slider in code, `explorer.controls.T.value = 50`, does what a hand does.
 """
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from minidiff.bound import bits_per_dim, prior_term
 from minidiff.gaussian import Gaussian
+from minidiff.notebook.alternative import Picture, description
 from minidiff.schedule import Schedule
 from minidiff.toy import GaussianMixture
 
@@ -31,7 +32,7 @@ class Explorer(ipw.VBox):
     def __init__(self, update: Update, readout: Readout | None, controls: dict[str, ipw.Widget]) -> None:
         self._update, self._readout = update, readout
         self.controls = SimpleNamespace(**controls)
-        self.image, self.readout, self.text = ipw.Image(format="png"), ipw.HTML(), ""
+        self.image, self.readout, self.text = Picture(format="png"), ipw.HTML(), ""
         super().__init__([*controls.values(), self.image, self.readout])
         for control in controls.values():
             control.observe(self._refresh, names="value")
@@ -43,7 +44,8 @@ class Explorer(ipw.VBox):
 
     def _refresh(self, change: Any = None) -> None:
         values = self.values()
-        self.image.value = png(self._update(**values))
+        figure = self._update(**values)
+        self.image.value, self.image.tooltip = png(figure), description(figure)
         if self._readout is not None:
             self.text = self._readout(**values)
             self.readout.value = f"<pre>{html.escape(self.text)}</pre>"
@@ -65,6 +67,16 @@ def slider(value: float, low: float, high: float, step: float | None = None, lab
     if isinstance(value, int):
         return ipw.IntSlider(value=value, min=int(low), max=int(high), step=int(step or 1), description=label)
     return ipw.FloatSlider(value=value, min=low, max=high, step=step or (high - low) / 100, description=label, readout_format=".3g")
+
+
+def patient(control: ipw.Widget) -> ipw.Widget:
+    """The same slider, heard only when the hand lets go: for an update of more than a tenth of a second.
+
+    A slider reports each place that it passes. Where an update is slower than the hand, the reports queue up, and the picture goes on
+    changing long after the hand has stopped.
+    """
+    control.continuous_update = False
+    return control
 
 
 def log_slider(value: float, low: float, high: float, label: str = "") -> ipw.Widget:

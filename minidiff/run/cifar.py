@@ -108,7 +108,7 @@ def read_archive(path: Path, split: str, per_file: int = PER_FILE) -> Records:
 def read_packed(path: Path) -> Records:
     """The records of a packed .npz: `bytes` (lossless pictures end to end), `offsets` (N + 1,), `labels` (N,); otherwise DataError."""
     try:
-        with np.load(path, allow_pickle=False) as z:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as z:  # given a path, np.load leaves a broken file open
             raw, offsets, labels = z["bytes"].tobytes(), z["offsets"], z["labels"]
     except KeyError as e:
         raise DataError(f"{path}: lacks {e.args[0]}; a packed set holds bytes, offsets and labels") from None

@@ -67,7 +67,7 @@ assert abs(p.sum() * cell - 1) < 1e-9  # a density: it integrates to 1
 # %% [markdown]
 # The simplest model of all: one Gaussian with the mean and the covariance of the data. It has a density *and* a sampler. **Before you run:** how surprised is it, in nats per dimension above $H$? And where do its samples lie that should not?
 
-# %%
+# %% alt="Three squares of the plane. The density is eight small round spots on a ring. One Gaussian fitted to it is a single broad blob, darkest in the middle, and its samples lie all over the square. The test points form eight tight clumps on the ring."
 one = multivariate_normal(ring.train.double().mean(0).numpy(), np.cov(ring.train.double().numpy().T))
 above = -one.logpdf(test).mean() / 2 - H
 kl = (p * (np.log(p + 1e-300) - one.logpdf(plane))).sum() * cell / 2
@@ -132,7 +132,7 @@ print(f"mass of the flow {np.exp(log_q).sum() * cell:.3f}; with the sign turned 
 print(f"noise to data and back, furthest: {float(back):.0e}")
 assert abs(np.exp(log_q).sum() * cell - 1) < 0.02 and abs(turned - 1) > 0.5 and back < 1e-3
 
-# %%
+# %% alt="Noise coloured by its angle, the same points after the flow has bent them, and the flow's density. The disc of noise has become a thin ring, torn open on the right: darker knots where modes are, with threads of density between them instead of gaps."
 hue = np.arctan2(*noise.numpy().T)
 fig, axes = plots.panel(3, width=3.1, height=3.2)
 for ax, x, limit, title in ((axes[0], noise.numpy(), 3.2, "noise z, coloured by angle"), (axes[1], bent, 1.25, "the same points, bent")):
@@ -164,7 +164,7 @@ def slices(a):
         first, second = (torch.from_numpy(np.stack(pair, 1)).float() for pair in ((side, 0 * side), (0 * side + a, side)))
         return [chain.laws(q).log_prob(q)[:, i].exp().double().numpy() for i, q in enumerate((first, second))]
 
-# %%
+# %% alt="Three densities of one coordinate, exact and model. The law of the first coordinate has five bumps, the three in the middle about twice as high as the outer two. Given the first at 0 or at 0.57, the second has two bumps each. The model lies on the exact curves."
 shadow = GaussianMixture(law.weights, law.means[:, :1], law.covs[:, 0, 0])
 fig, axes = plots.panel(3, width=3.4, height=2.8)
 for ax, a in zip(axes, (None, 0.0, 0.57), strict=True):
@@ -209,7 +209,7 @@ with torch.no_grad():
 for name, v in (("ELBO", bound), ("50 guesses", tighter), ("quadrature", truth), ("gap: KL(q || p(z | x))", gap), ("ELBO + gap", bound + gap)):
     print(f"{name:23s}", "  ".join(f"{a:6.2f}" for a in v))
 
-# %%
+# %% alt="The VAE seen three ways. Latent points of the test data form eight islands that touch. The decoder's means lie on a thin octagon that joins neighbouring modes. Its samples are a blurred ring, thicker at the eight modes."
 assert (bound < tighter).all() and (tighter < truth + 0.05).all() and (np.abs(bound + gap - truth) < 5 * error_of_bound).all()
 nearest_mode = np.argmin(((test[:2000, None] - ring.centres) ** 2).sum(-1), 1)
 with torch.no_grad():
@@ -274,7 +274,7 @@ def game(critic_rate, steps):
         if k % (steps // 20) == 0:
             yield k, G(noise[:1000]).detach()
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Modes met during training: with an equally fast critic the count climbs to all eight by about step 600 and stays; with one ten times slower it wanders between zero and three. The fair game's samples lie on a thin ring, the other's in one clump that has moved 50 steps later." tags=["nbval-ignore-output"]
 plays = {name: list(game(rate, budget(quick=1000, full=4000))) for name, rate in (("equally fast", 1e-3), ("ten times slower", 1e-4))}
 met = {name: [modes_met(x, ring.centres, ring.radius).met() for _, x in play] for name, play in plays.items()}
 fig, axes = plots.panel(4, width=2.9, height=3)
@@ -324,7 +324,7 @@ for t, (a, b, sure) in zip(ts, worse, strict=True):
     print(f"{t:3d}   {a:15.4f}   {b:12.4f}   {sure:25.0f}")
 assert all(sure > -4 for *_, sure in worse)  # nobody beats the mean
 
-# %%
+# %% alt="Six scatter plots from t = 200 to t = 0. A shapeless cloud of noise shrinks; at t = 14 a hole has opened in the middle, at t = 6 clumps show on the ring, and at t = 0 the points lie in eight modes with a few threads between."
 with torch.no_grad():
     path = {step.t: step.x_t for step in dpm_solver(network, noise[:1000], schedule.times(100)) if step.t in (60, 30, 14, 6, 0)}
 plots.points({"t = 200: noise": noise[:1000], **{f"t = {t}": x for t, x in path.items()}}, limit=2.2, width=2.1)
@@ -335,7 +335,7 @@ plt.show()
 #
 # The path shows the order in which things are decided: first the ring, then which mode, last where in it, nearly all of it in the last seventh of the time. And it shows the price: the network was called a hundred times.
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Share of samples near a mode against seconds for 1,000 samples. Diffusion rises steeply from 5 calls and levels off below 0.9 from 50 calls on, at the greatest cost. GAN, VAE and flow are the cheapest and lie between 0.55 and 0.75; the autoregressive model nearly reaches the data." tags=["nbval-ignore-output"]
 calls, rows = (5, 10, 25, 50, 100, 200), []
 for n in calls:
     start = time.process_time()
@@ -382,7 +382,7 @@ assert all(v is None or v > -0.1 for v in excess.values())  # nobody is less sur
 #
 # The next cell prints what was measured once with `python benchmarks/families.py`: twelve seconds of one core for each, five seeds (digits: 120 seconds, three). The ranges are the least and the largest over seeds; "real data" is what as many further test points score, the floor of each distance. For $-\log p$, `=` is exact and `<=` is all that a bound says; modes are counted seed by seed; `s/1,000` are CPU seconds for a thousand samples.
 
-# %%
+# %% alt="A table of pictures, five data sets by the data and six models. All meet the three bumps of the line and the ring; the VAE blurs moons and swirl into clouds, the minimax GAN draws thin lines, and the digits of the VAE are the hardest to read."
 print(found["machine"])
 for name in found["sets"]:
     print(f"\n{table(found, name)}")
@@ -406,7 +406,7 @@ plt.show()
 #
 # ## 8. The trade
 
-# %%
+# %% alt="Two scatter plots on logarithmic axes, a mark for each model and data set. Left: the nearer to the entropy, the closer the samples come to the data, roughly. Right: one-pass models are cheapest, and the autoregressive star, the digits, lies far to the right as the dearest of all."
 fig, axes = plots.panel(2, width=5.4, height=4.2)
 colours = {name: f"C{i}" for i, name in enumerate(FAMILIES)}
 marks = dict(zip(found["sets"], "osD^*", strict=True))

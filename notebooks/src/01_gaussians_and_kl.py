@@ -109,7 +109,7 @@ print(f"Y ~ N({pushed.mean[0]:.2f}, {pushed.var:.2f})")
 #
 # **Before you run:** for which observed $y$ does the posterior come out narrowest: a typical one, or a surprising one?
 
-# %%
+# %% alt="Prior, likelihood and posterior for a typical observation y = 0.5 and a surprising one, 2.5. The posterior lies between the two others, is narrower and higher than both, and has the same width in both panels: only its mean has moved."
 prior, a, w = Gaussian(np.array([0.0]), 1.0), 1.0, 0.4
 x = np.linspace(-4, 4, 801)
 fig, axes = plots.panel(2)
@@ -200,7 +200,7 @@ print(f"samples needed for a standard error of 1e-10: {excess.var() / 1e-20:.0e}
 # **Before you run:** you have to give a standard deviation for $q$ and do not know the true one. Is it worse to say *half* of
 # it or *twice* of it?
 
-# %%
+# %% alt="KL divergence against the ratio of true to claimed variance. It touches zero at 1 and is lopsided: claiming half the true std costs 0.81 nats, twice the true std 0.32. The parabola follows only near 1; to the right it is too high, to the left too low."
 ratio = np.geomspace(1 / 16, 16, 401)  # true variance / claimed variance
 width_cost = Gaussian(np.zeros(401), ratio).kl(Gaussian(np.zeros(401), 1.0))
 fig, ax = plots.panel(width=6)
@@ -258,7 +258,7 @@ cover, left, right = fits.values()
 assert abs(cover.x[0]) < 1e-5 and np.isclose(np.exp(cover.x[1]), np.sqrt(4.0 + 0.25), atol=1e-5)  # the moments of p
 assert np.isclose(left.x[0], -right.x[0], atol=1e-4) and np.isclose(left.fun, np.log(2), atol=0.01)
 
-# %%
+# %% alt="Left, two humps at -2 and 2: the best Gaussian for KL(p || q) is wide and flat over both, those for KL(q || p) are narrow and sit each on one hump. Right, over the mean of q: KL(p || q) has one valley at 0, KL(q || p) two valleys and a high ridge between them."
 x = np.linspace(-6, 6, 601)
 fig, axes = plots.panel(2, width=4.6)
 axes[0].fill_between(x, np.exp(p.log_prob(x[:, None])), color="0.75", label="p")

@@ -110,7 +110,7 @@ half = int(np.argmax(schedule.alpha_bar < 0.5))
 print(f"means and variances at t = {list(seen)} within 4 standard errors: {np.abs(z).max() < 4}")
 print(f"half of the signal power is gone at t = {half}")
 
-# %%
+# %% alt="Forty random walks that start together at 2. They drift towards 0 and fan out until they fill the band of two standard deviations around the mean, which falls to 0. Half of the signal power is gone at t = 260, a quarter of the way."
 t = np.arange(schedule.T + 1)
 signal, noise = schedule.scales(t)
 fig, ax = plots.panel(width=7)
@@ -158,7 +158,7 @@ show("ddpm", "4")
 #
 # **Before you run:** which goes first, the fine spiral arm or the overall shape?
 
-# %%
+# %% alt="Six scatter plots of a swirl as noise grows. At t = 20 the arm is thick, at 60 only a disc with a faint trace of it is left, at 150 and 300 a round cloud, and at 1000 a wide one without any structure."
 data = swirl()
 points = data.sample(1500, rng)
 eps = rng.standard_normal(points.shape)  # the same noise at every t: only the mixture changes
@@ -181,7 +181,7 @@ assert np.abs(z).max() < 4
 # The same with real handwritten digits, for two schedules. **Before you run:** in which row is the second half of the time
 # spent on pure noise?
 
-# %%
+# %% alt="A handwritten seven at nine times, linear betas above, cosine below. In the upper row it can no longer be seen from about t = 600 on; below it fades more slowly and the last trace is there at 750."
 digits = mnist("train", source="embedded", quiet=True).images[:10] / 127.5 - 1  # pixels 0..255 -> -1..1
 seven, eps = digits[7:8], rng.standard_normal((1, 28, 28))
 cosine, fractions = Schedule.cosine(1000), (0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1)
@@ -235,7 +235,7 @@ assert row(1000)[1] < 1e-4
 #
 # **Before you run:** with $T=50$, will the rare mode be over- or under-represented?
 
-# %%
+# %% alt="Histograms of samples against the true density with two modes. Fifty steps with the usual betas give the small right mode 33 % instead of 15 %. A thousand steps, or fifty with the cosine schedule, give 14 %; in the last panel the tall mode is a little too narrow."
 uneven = GaussianMixture(np.array([0.85, 0.15]), np.array([[-0.9], [0.9]]), np.array([0.01, 0.01]))
 n = budget(quick=2000, full=40_000)
 runs = {"T = 50, usual betas": Schedule.linear(50), "T = 1000, usual betas": Schedule.linear(1000), "T = 50, cosine": Schedule.cosine(50)}
@@ -274,7 +274,7 @@ by_hand = np.cos(u * np.pi / 2) ** 2 / np.cos(u[0] * np.pi / 2) ** 2
 assert np.allclose(Schedule.cosine(1000).alpha_bar[:-1], by_hand[:-1], rtol=1e-12)  # all but the last, whose beta is cut
 print(f"cosine: alpha_bar_999 = {by_hand[-2]:.2e}; the last beta, cut: {Schedule.cosine(1000).beta[-1]:.3f}")
 
-# %%
+# %% alt="Linear, cosine and sigmoid schedule over t. The linear signal power falls early and is near zero from 700 on, the other two fall almost alike and later. Their log SNR crosses zero in the middle and plunges at the end, where their noise per step shoots up."
 named = {"linear": Schedule.linear(1000), "cosine": Schedule.cosine(1000), "sigmoid": Schedule.sigmoid(1000)}
 t = np.arange(1, 1001)
 fig, axes = plots.panel(3, width=3.7)

@@ -114,7 +114,7 @@ show("ddpm", "6-7")
 # **Before you run:** for a middle $t$ of the usual schedule, is $\tilde\mu_t$ closer to $x_0$ or to $x_t$? And where is
 # $\tilde\beta_t$ very different from $\beta_t$?
 
-# %%
+# %% alt="Left: prior, likelihood and posterior of x_3; the posterior lies between the others and is the narrowest. Middle: over t the weight of x_t climbs from 0 to nearly 1, that of x_0 falls from 1 to 0. Right: the ratio of the two variances climbs from 0 at t = 1 to 1."
 t = np.arange(1, 1001)
 one, zero = np.ones((1000, 1)), np.zeros((1000, 1))  # a thousand examples, each at its own t
 weight_0 = posterior(schedule, one, zero, t - 1, t).mean[:, 0]
@@ -136,6 +136,36 @@ assert np.all(weight_t[100:] > 0.97) and ratio[0] == 0 and abs(ratio[1] - 0.455)
 # less): the reverse process is patient. The pull takes over only at the end, and at $t=1$ it is all. Likewise
 # $\tilde\beta_t\approx\beta_t$ except at the very start, where the ratio is near $(t-1)/t$: $0$, then $0.455$. The choice
 # between them can matter nowhere else; notebook 04 shows how much it matters *there*.
+#
+# **Explore: the bridge.** On the left, Bayes' rule at one time, `back` steps before $t$: what $x_0$ says about $x_s$ (grey), what $x_t$
+# says (orange), and both together (blue). On the right, every $s$ at once: mean and two standard deviations, with $x_t$ known and
+# without. (`linear` takes Ho et al.'s betas times $1000/T$, so that the same road is cut into $T$ steps.)
+#
+# **Before you run:** one step back from $t=500$, $x_0$ has a weight of 0.003. How many steps must you go back until it counts for
+# more than $x_t$? And if the same road is cut into 25 steps instead of 1000, what does $x_0$ weigh in *one* step?
+
+# %%
+from minidiff.notebook.posterior_widgets import posterior_explorer
+
+explorer = posterior_explorer()
+explorer
+
+# %%
+controls = explorer.controls
+for T, t, back in ((1000, 500, 1), (1000, 500, 150), (1000, 500, 500), (1000, 1000, 300), (100, 50, 1), (25, 12, 1)):
+    controls.T.value, controls.t.value, controls.back.value = T, t, back  # what a hand on the sliders does
+    print(f"T = {T}\n{explorer.text}")
+nearer, further = (posterior(schedule, np.array([1.0, 0.0]), np.array([0.0, 1.0]), 500 - back, 500).mean for back in (140, 150))
+assert nearer[0] < nearer[1] and further[0] > further[1]  # weights of x_0 and of x_t: the order turns between 140 and 150 steps
+controls.T.value, controls.t.value, controls.back.value = 1000, 500, 1  # back to the start: your turn
+
+# %% [markdown]
+# *What to see:* $x_0$ takes over some 145 steps back, a seventh of the whole road. The weights know only $\bar\alpha_s$ and
+# $\bar\alpha_t$, so what counts is how *far apart* the two ends are and not into how many steps the road is cut: one of a
+# thousand steps gives $x_0$ a weight of 0.003, one of twenty-five 0.137. A poor guess of $x_0$ does little harm in a small step
+# and a lot in a large one; keep that in mind for notebook 08. Asked all the way back, $s=0$, the answer is $x_0$, with variance 0.
+# And from $t=1000$ the bridge soon forgets its end: 300 steps back blue lies on grey, since pure noise says nothing about where
+# it was.
 #
 # ## 2. The same mean, seen as "predict the noise"
 #
@@ -250,7 +280,7 @@ def best_gaussian(law):
     return mean, trapezoid((u - mean) ** 2 * law, u)[:, None]
 
 
-# %%
+# %% alt="The true reverse law and the best Gaussian at four step sizes. At beta 0.5 and 0.2 the truth has two humps and the Gaussian bridges them; at 0.05 a second small hump is left; at 0.01 the truth is one hump and the Gaussian nearly covers it."
 fig, axes = plots.panel(4, width=2.8, height=2.8)
 for ax, beta in zip(axes, (0.5, 0.2, 0.05, 0.01), strict=True):
     law = reverse_law(beta, 0.15)
@@ -298,7 +328,7 @@ for beta in betas:
         found.append((weight * gap).sum())
 free, shared = np.array(free), np.array(shared)
 
-# %%
+# %% alt="Loss of one reverse step against beta, on logarithmic axes. Both curves fall in straight lines as beta shrinks, the best Gaussian at each x_t more steeply than one shared variance, as the dotted theories say. At large beta they bend and meet."
 p, fine = np.exp(data.log_prob(u[:, None])), u[1] - u[0]
 h2 = np.gradient(np.gradient(data.log_prob(u[:, None]), fine), fine)
 h3 = np.gradient(h2, fine)

@@ -183,7 +183,7 @@ def exact_and_bound(schedule, variance):
         bound = bound + (np.exp(Gaussian(reach.mean + 0 * grid.T, reach.var).log_prob(grid.T)) * cost).sum(1) * h
     return -np.log(model[near]), bound[near]
 
-# %%
+# %% alt="Bound, model and data as curves over x_0, small and large variance. In both panels the bound lies above the model everywhere, and the data's curve has sharp peaks between four clumps. With the small variance the bound is far above the model, with the large one close to it."
 fig, axes = plots.panel(2, width=4.8)
 for ax, variance in zip(axes, ("small", "large"), strict=True):
     nll, bound = exact_and_bound(schedule, variance)
@@ -241,7 +241,7 @@ print("the two forms agree to 1e-8 for", sum(T - 1 for _, T in tables), "steps o
 # So the bound is a staircase over the curve mmse(SNR), and the curve belongs to the *data*: no schedule can move it. A schedule
 # only chooses where the steps of the staircase stand. On a logarithmic axis, $\mathrm{mmse}\,d\mathrm{SNR} = (\mathrm{SNR}\cdot\mathrm{mmse})\,d\log\mathrm{SNR}$.
 
-# %%
+# %% alt="Left: error of the best guess against log SNR; the mixture's falls below that of a Gaussian between about 2 and 6 and meets it again. Right: SNR times that error as a hilly area, and the terms of a chain of 20 as boxes that stand above it, widest and highest above it near the data."
 long, coarse, t = tables["cosine", 1000], tables["cosine", 20], np.arange(1, 1001)
 x, curve, snr = 2 * long.half_log_snr(t), mmse["cosine", 1000][1:], long.snr(t)
 fig, (a, b) = plots.panel(2, width=4.8)
@@ -371,7 +371,7 @@ assert abs((1 / n - np.log1p(1 / n)).sum() - np.euler_gamma) < 1e-6
 Ts = np.unique(np.geomspace(4, 30_000, 25).astype(int))
 rows = {kind: [gaussian_gap(budget_schedule(kind, T), 0.25) for T in Ts] for kind in ("cosine", "rescaled")}
 
-# %%
+# %% alt="Left: gap of the bound over T. With beta it falls to zero in a straight line; with beta-tilde it first rises and then settles on the grey line; with beta-tilde at the first step only it settles lower. Right: nats wasted per step, large at steps 1 and 2, and fast to fall after."
 fig, (a, b) = plots.panel(2, width=4.8)
 for style, row in zip(("-", "--"), rows.values(), strict=True):
     for i, name in enumerate(("beta~", "beta (b~ at 1)", "beta")):
@@ -434,7 +434,7 @@ for name, variance in ship.items():
 # Read the bound as a *code*: send $x_T$, then $x_{T-1}$, ... . After the message for $x_t$ the receiver has spent $\mathrm{rate}(t) = L_T + \sum_{u>t}L_{u-1}$ and can show $\hat x_0(x_t)$, with
 # error $\mathrm{mmse}_t$. Shannon's theorem says that Gaussian data at distortion $D$ need $\frac12\log(s^2/D)$ nats, and no code can do better. **Before you run:** where will diffusion lie?
 
-# %%
+# %% alt="Rate in bits against distortion. The Gaussian's diffusion code lies on Shannon's bound all along. The mixture's lies on it at small distortion, bends away above it in the middle, and comes down to zero only at distortion 1, well to the right of its bound."
 fig, ax = plots.panel(1, width=6, height=3.6)
 table, t = tables["cosine", 1000], np.arange(2, 1001)
 gauss_mmse, gauss_H = np.r_[0.0, 1 / (1 + table.snr(np.arange(1, 1001)))], 0.5 * np.log(2 * np.pi * np.e)

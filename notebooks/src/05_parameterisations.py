@@ -225,7 +225,7 @@ for n in (2_000, 20_000, 200_000):
     print(f"{n:7d} pairs: J of the fit {excess[n]:.3f}   of the score's own square {excess[n] / fisher:.1%}")
 assert excess[2_000] > excess[20_000] > excess[200_000] and excess[200_000] < 0.005 * fisher
 
-# %%
+# %% alt="Left: a cloud of pairs in tilted stripes, with the exact score as a wavy line through it and the fit to 200,000 pairs on top of it. Right: that fit covers the exact score, while the fit to 2,000 pairs is a jagged line around it, worst where the density is low."
 fig, (left, right) = plots.panel(2, width=5)
 left.scatter(x_t[:3000, 0], -eps[:3000, 0] / b, s=3, alpha=0.35, linewidths=0, color="C5", label=r"pairs $(x_t,\ -\epsilon/b)$")
 for ax in (left, right):
@@ -248,7 +248,7 @@ plt.show()
 #
 # In two dimensions the score is a field of arrows, each pointing uphill on the density *of its own noise level*. Three clumps, three noise levels. **Before you run:** how many summits will the arrows lead to at each level?
 
-# %%
+# %% alt="Score arrows over the density of three clumps at three noise levels. At low noise they lead to the nearest clump and are long far from all; at t = 200 the basins run together; at t = 550 there is one round blob, and all arrows point to its middle, short there."
 plane = GaussianMixture([0.5, 0.3, 0.2], [[-1.1, -0.5], [1.0, -0.6], [0.2, 1.2]], [[[0.09, 0.05], [0.05, 0.09]], [[0.04, 0], [0, 0.04]], [[0.12, 0], [0, 0.03]]])
 levels, ticks = (60, 200, 550), np.linspace(-2.5, 2.5, 101)
 pixels = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
@@ -332,7 +332,7 @@ show("score", "weights")
 #
 # **Before you run:** DDPM says that $L_{\rm simple}$, compared with the bound, plays down small $t$. So is $w_t$ a curve that falls all the way?
 
-# %%
+# %% alt="Left: price of an error of x_0 over t; for eps, score, v and the bound it falls as t grows, for x_0 it is flat. Middle: bound over loss, steep for x_0 and min-SNR. Right: w_t of three schedules is U-shaped; the right arm of linear is low, those of cosine and sigmoid shoot up at the end."
 fig, (left, middle, right) = plots.panel(3, width=4.1, height=3.4)
 prices = {"eps": snr, "x_0": weight["x_0"], "v": snr + 1, "score": weight["score"], "flow": (1 + np.sqrt(snr)) ** 2, "min-SNR": np.minimum(snr, 5)}
 for (name, weights), style in zip(prices.items(), ("-", "-", "-", "-", ":", "--"), strict=True):
@@ -369,6 +369,38 @@ show("ddpm", "implied weights")
 #
 # In the middle panel, high means *charged too little*. The $x_0$ loss knows nothing of the bound: from end to end the ratio falls by ten powers of ten. The $v$ loss agrees with $L_{\rm simple}$ at small $t$ and leaves it where $\mathrm{SNR}<1$: it still charges for errors of $\hat x_0$ near pure noise,
 # which the bound hardly does. min-SNR *is* $L_{\rm simple}$ for $\mathrm{SNR}<5$ and plays down small $t$ much more: it moves away from the bound, and its authors wanted it so, for samples and not for bits.
+#
+# **Explore: price times frequency.** Where a training loss is *paid* depends on two things: on what it charges for an error (left), and on how often the schedule goes to that noise level, since $t$ is drawn evenly (middle). Their product is on the right. The axis is the log SNR, which knows nothing of $t$ and means the same on every schedule.
+# `error` says which error is charged: the one that the best denoiser of $\mathcal N(0,1)$ still makes, $\|\delta\|^2=1/(1+\mathrm{SNR})$, or an error of 1 in $\epsilon$ or in $x_0$.
+#
+# **Before you run:** one of the six losses charges the *best* denoiser the same at every noise level: which? And charged for an error of 1 in $\epsilon$: the bound's $w_t$ was a U over $t$; what will it be over log SNR (right panel)?
+
+# %%
+from minidiff.notebook.weight_widgets import weights_explorer
+
+explorer = weights_explorer()
+explorer
+
+# %%
+controls, best, unit = explorer.controls, "of the best denoiser", "1 in eps"
+for loss, error, kind in (("simple (eps)", best, "linear"), ("bound", best, "linear"), ("v", best, "linear"), ("bound", unit, "linear"), ("bound", unit, "cosine")):
+    controls.loss.value, controls.error.value, controls.schedule.value = loss, error, kind  # what a hand on the lists does
+    print(f"{loss}, error {error}, {kind}\n{explorer.text}")
+smallest = 1 / (1 + snr)  # squared error of E[x_0 | x_t] for N(0, 1): what is left to pay
+np.testing.assert_allclose(weight["v"] * smallest, 1)
+for table in (schedule, cosine):
+    length = 2 * (table.half_log_snr(t[:-1]) - table.half_log_snr(t[1:]))  # of each step, in nats of log SNR
+    per_nat = 0.5 * (table.snr(t[:-1]) / table.snr(t[1:]) - 1) / length
+    np.testing.assert_allclose(per_nat[length < 0.05], 0.5, rtol=0.03)
+print(f"length of the last step: linear {-2 * np.diff(schedule.half_log_snr([999, 1000]))[0]:.3f} nats, cosine {length[-1]:.1f}")
+controls.loss.value, controls.error.value, controls.schedule.value = "simple (eps)", best, "linear"  # back to the start: your turn
+
+# %% [markdown]
+# **See.** The $v$ loss: $(\mathrm{SNR}+1)\cdot\frac1{1+\mathrm{SNR}}=1$. It is paid exactly where the schedule goes, so on the linear schedule more than a third of it is paid at log SNR below $-4$, where hardly anything of the picture is left. `simple` pays half a percent there.
+# The bound pays most where the picture is nearly clean, `simple` an eighth: there is the "plays down small $t$" once more, now as shares of the loss.
+#
+# For an error of 1 in $\epsilon$ the bound is *flat*: it charges half a nat for each nat of log SNR, since $\frac12(e^{\text{step}}-1)\approx\frac12\,\text{step}$, whatever the schedule is. A schedule that goes somewhere half as often takes steps twice as long there, and the price doubles. For the bound with many short steps **a schedule has two properties only, its first and its last log SNR**
+# (Kingma et al. 2021, section 5.1). On the cosine the line is flat as well, but one step towers over it: the last, whose beta was cut, is 7 nats long, and $\frac12(e^7-1)\approx500$. A step of that length is not short. For every other loss the schedule is a part of the weight: to change the schedule is to change the loss.
 #
 # ## 7. What is said and what is charged are two choices
 #
@@ -440,7 +472,7 @@ for kind in KINDS:
     print(f"{kind:6s}{mse[kind][0] ** 0.5:37.5f}{mse[kind][-1] ** 0.5:10.4f}{by_eps[0]:17.4f}{by_eps[-1]:10.6f}{cost:17.6f}")
 np.testing.assert_allclose(0.5 * r**2 * (snr[0] - snr[-1]), (price * mse["x_0"][1:]).sum(), rtol=1e-9)
 
-# %%
+# %% alt="An output 1 % wrong. Left: the error of x_0 climbs with t for eps and score to more than 1, levels off at 0.01 for v, is flat for x_0. Middle: in the bound x_0 is by far the dearest at small t. Right: with 16-bit outputs the eps error grows with t, that of v and x_0 shrinks."
 fig, (left, middle, right) = plots.panel(3, width=4.1, height=3.4)
 for (kind, squared), style in zip(mse.items(), ("-", "-", "-", "--"), strict=True):
     left.plot(t, np.sqrt(squared), style, label=kind)
@@ -508,7 +540,7 @@ assert min(last["eps, own loss"], last["score, own loss"], last["score, eps loss
 assert lost["x_0, own loss"] > 1.5 * lost["x_0, eps loss"] and lost["score, own loss"] > 1.5 * lost["score, eps loss"]  # what is charged
 assert lost["x_0, own loss"] > 2 * lost["v, own loss"] and lost["x_0, eps loss"] > 1.5 * lost["v, eps loss"]
 
-# %%
+# %% alt="Seven trained networks over t. Left: near t = 100 those that say eps or score are off by 2 or more, those that say x_0 or v stay at 0.2 or less. Right: cost in the bound falls with t; the score under its own loss is the dearest nearly everywhere, eps among the cheapest at small t."
 fig, (left, right) = plots.panel(2, width=5.4, height=3.6)
 colours = dict(zip(KINDS, ("C0", "C1", "C2", "C3"), strict=True))
 for name, error in race.items():

@@ -98,7 +98,7 @@ for (name, g), array, library in zip(ours.items(), (X, W, b), by_hand.linear_bac
 #
 # **Before you run:** far left the slope is 0, far right it is 1. Does it stay between 0 and 1 on the way?
 
-# %%
+# %% alt="SiLU, its slope, and the sigmoid alone over z. SiLU dips below zero before it rises. Its slope is a little below zero left of the dip and goes above 1 around z = 2 before it settles at 1, while the sigmoid rises from 0 to 1 and never leaves that range."
 z = np.linspace(-7, 7, 1401)
 sigma = 1 / (1 + np.exp(-z))
 slope = sigma * (1 + z * (1 - sigma))
@@ -125,7 +125,7 @@ assert slope.min() < 0 and slope.max() > 1
 #
 # **Before you run:** take only the last way into account (an `=` where a `+=` belongs). How far off is the gradient: a little, or hopelessly?
 
-# %%
+# %% alt="The time features as a picture, a column for each t from 1 to 100. Eight cosines above, eight sines below: in each half the top row flickers fast, the next ones wave ever more slowly, and the lower rows hardly change from left to right."
 ways = [(rng.standard_normal((8, 8)), rng.standard_normal((20, 8))) for _ in range(3)]
 e = rng.standard_normal((20, 8))
 numerical = by_differences(lambda: sum(float(np.sum(c * silu(e @ U))) for U, c in ways), e)
@@ -217,7 +217,7 @@ routes = {"central": lambda h: by_differences(loss, p["W_2"], h), "one-sided": l
 scale = np.abs(grads["W_2"]).max()
 error = {name: np.array([np.abs(route(h) - grads["W_2"]).max() / scale for h in hs]) for name, route in routes.items()}
 
-# %%
+# %% alt="Relative error of numerical gradients against step h, both axes logarithmic: three Vs. Central differences reach the lowest point, near h = 1e-5; one-sided ones bottom out three digits higher at a smaller h; with a loss in float32 the V is far up and to the right."
 fig, ax = plots.panel(1, width=6.5, height=3.4)
 plots.curves(ax, hs, {name: np.maximum(v, 1e-12) for name, v in error.items()}, "step h", "relative error", "the V of a gradient check", log="xy")
 ax.legend(fontsize=9, loc="upper right")
@@ -318,7 +318,7 @@ def against_the_floor(denoiser, repeats=100, seed=9):
 
 trained, losses = train(budget(quick=4000, full=30_000))
 
-# %%
+# %% alt="Training loss of the NumPy network over 4,000 steps, on a logarithmic axis. Single batches jitter widely; their mean falls fast from above 0.3, then slowly, and ends on the dashed Bayes floor just above 0.2, which it does not go below by more than its own wobble."
 held_out, floor, excess = against_the_floor(trained)
 fig, ax = plots.panel(1, width=6.5, height=3.2)
 step = np.arange(1, len(losses) + 1)
@@ -340,7 +340,7 @@ assert floor.mean() < held_out.mean() < 1.05 * floor.mean() and abs(cross.mean()
 # ### Where it is wrong
 # The distance between the network's answer and the exact one, over the plane, with the density of $x_t$ as contours. **Before you run:** will the error be largest on the spiral, beside it, or far away from it?
 
-# %%
+# %% alt="Error of the network over the plane at t = 5, 20 and 60, with contours of where x_t lives. At t = 5 the error is small in a spiral band along the contours and large outside; at 20 it is small nearly everywhere inside; at 60 it is small in the whole square."
 axis = np.linspace(-1.6, 1.6, 81)
 plane = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
 fig, axes = plots.panel(3, width=3.6, height=3.3)
@@ -400,7 +400,7 @@ for name, (function, wrong) in mistakes.items():
     results[name] = ours.mean() / best.mean()
     print(f"{name:30s} {f'off by {off:.0%}' if off > 1e-10 else 'exact':14s} {cosine:8.2f} {results[name]:14.2f}")
 
-# %%
+# %% alt="Loss curves of five backward passes, one right and four wrong. All fall at once and flatten within a hundred steps. The right one is hidden under the bias mistake, both nearest the dashed floor; the one without any slope of SiLU stays highest, but only a little above."
 fig, ax = plots.panel(1, width=6.5, height=3.2)
 for name, curve in losses.items():
     ax.plot(np.arange(5, len(curve) - 4), np.convolve(curve, np.ones(10) / 10, "valid"), label=name, linewidth=1.2)
@@ -423,7 +423,7 @@ assert abs(same / none - 1) < 0.01 and none < min(worse) and max(worse) < 1.5
 # `HandDenoiser` is a denoiser like any other: the samplers of the course run on it. 2,000 samples by DDPM (100 steps) and by DDIM (50 steps), held against data by the sliced Wasserstein distance, whose floor is what 2,000 real points score against 2,000 others; and, since the density is known, by the share of samples
 # that lie where only 1 % of the data do.
 
-# %%
+# %% alt="Scatter plots of a spiral: the data, 100 steps of DDPM, and 50 steps of DDIM. Both samplers draw the spiral, with a few stray points between its turns; the arm of DDIM is thinner than that of the data."
 n, start = 2000, rng.standard_normal((2000, 2))
 samples = {"DDPM, 100 steps": last(ddpm(trained, start, schedule.times(100), normal(rng), variance="large")),
            "DDIM, 50 steps": last(ddim(trained, start, schedule.times(50)))}

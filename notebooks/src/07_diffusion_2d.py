@@ -43,7 +43,7 @@ torch.set_num_threads(1)  # so small a network only waits for a second thread, o
 # stands for the usual situation. The swirl we also round to the 256 levels $k/127.5-1$, as if it were a picture of two pixels. Then "bits per dimension" means something
 # (notebook 04, section 10), and its entropy is a finite sum over $256^2$ cells.
 
-# %%
+# %% alt="Three data sets in the plane: five round clumps on a ring, a spiral arm called the swirl, and two moons that reach into each other."
 ring, swirl, n = toy.ring(5), toy.swirl(), budget(quick=20_000, full=100_000)
 data = {"ring": ring.sample(n, rng), "swirl, 8 bits": toy.quantise(swirl.sample(n, rng)), "moons": toy.moons(n, rng)}
 plots.points({name: x[:3000] for name, x in data.items()}, limit=1.15)
@@ -113,7 +113,7 @@ with torch.no_grad():
         rows.append([(d**2).mean(1) for d in (eps - said, eps - right, said - right)])
 loss, floor, excess = (np.array([r[i].mean().item() for r in rows]) for i in range(3))
 
-# %%
+# %% alt="Training loss on the swirl over 2,000 steps. It drops in the first few steps, and from then on the mean of 100 creeps down to the dashed Bayes floor a little below 0.25 and lies on it at the end, while single batches jitter around."
 fig, ax = plots.panel(1, width=6.5, height=3.2)
 ax.plot(losses, color="C0", alpha=0.25, linewidth=0.6, label="each batch")
 ax.plot(np.convolve(losses, np.ones(100) / 100, "valid"), color="C0", label="mean of 100")
@@ -132,7 +132,7 @@ assert floor.mean() < loss.mean() < 1.3 * floor.mean()
 #
 # For each $t$: the network's loss, the floor, and, on the same points, the squared distance between the two *answers*. **Before you run:** at which $t$ will the network be worst: near the data, in the middle, or near noise?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Left: loss and floor lie on each other and fall by several powers of ten over t; the excess between them is largest below t = 10, and at the very end it lifts the loss off the floor. Right: read as score the same error is largest at small t, read as x_0 at t = 100." tags=["nbval-ignore-output"]
 signal, noise = schedule.scales(ts)
 score_error, x_0_error = np.sqrt(excess) / noise, np.sqrt(excess) * noise / signal
 print("   t   loss  floor  excess  score error  x_0 error")
@@ -158,7 +158,7 @@ plt.show()
 #
 # Two more networks, and then 2,000 samples of each. The distance is the sliced Wasserstein distance; its floor is what 2,000 *real* points score against 2,000 other real points. **Before you run:** will the samples of the network reach the floor?
 
-# %%
+# %% alt="Samples of three trained networks. The five clumps are right, with few points between; the swirl's arm is right with a fringe of stray points in the inner turn; the moons are recognisable, but many points lie between them."
 nets = {"swirl, 8 bits": net, **{name: learn(data[name], schedule, steps=budget(quick=1500, full=30_000))[0] for name in ("ring", "moons")}}
 n, samples = 2000, {}
 for name in data:
@@ -223,7 +223,7 @@ for name, b in spent.items():
 assert spent["network, small"]["total"] > spent["network, large"]["total"] > spent["network, optimal"]["total"]
 assert spent["network, optimal"]["total"] > spent["exact, optimal"]["total"]
 
-# %%
+# %% alt="Bits of one step against t, logarithmic axes, for network and exact denoiser with small and optimal variance. All four fall and run together from about t = 10 on. At the first steps the small variance costs clearly more than the optimal, network and exact one alike."
 fig, ax = plots.panel(1, width=6.5, height=3.4)
 t = np.arange(T, 1, -1)
 named = {f"{who}, {v}": spent[f"{who}, {v}"]["steps"] for who in ("network", "exact") for v in ("small", "optimal")}
@@ -277,7 +277,7 @@ for name, (table, width) in sweep.items():
 #
 # The schedule for this section takes even steps in log SNR and ends with a noise of 0.0025 at $t=1$, well below the distance of neighbouring points. (With a noise of 0.025, as so far, the last guess would still average over neighbours.)
 
-# %%
+# %% alt="Four scatter plots. The ideal denoiser of 200 training points draws just those points again. A network trained on them fills the outline of the swirl with new points, many of them off the arm. Fresh data follow the arm."
 few, fine = toy.quantise(swirl.sample(200, rng)), Schedule(np.r_[1.0, 1 / (1 + np.exp(-np.linspace(12, -12, T)))])
 parrot = ExactDenoiser(GaussianMixture(np.full(200, 1 / 200), few, np.zeros(200)), fine)
 small_net, _ = learn(few, fine, steps=budget(quick=700, full=5000))
@@ -331,7 +331,7 @@ convicted = [name for name, f in findings.items() if f["distance"].low > 1.5 * f
 print("convicted by the distance of their samples:", convicted)
 assert len(convicted) == 1
 
-# %%
+# %% alt="Samples of six models of eight clumps on a ring. The healthy one and B, C, D and E look alike to the eye. Only A is plainly ill: its clumps are small thin arcs."
 plots.points({name: f["samples"] for name, f in findings.items()}, limit=1.15, size=1.5, width=1.9)
 plt.show()
 for name, meaning in sorted(DIAGNOSES.items()):

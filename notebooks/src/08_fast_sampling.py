@@ -57,7 +57,7 @@ def law(t):
     signal, noise = schedule.scales(t)
     return line.push(signal, noise**2)
 
-# %%
+# %% alt="The true step back from t = 300 and two Gaussians, at three strides. To s = 290 all three lie on each other. To 200 the small variance is too narrow and too high. To 50 the truth has three humps, the small variance is one spike and the large one a flat bell."
 here, t, kl = np.array([[0.1]]), 300, {}
 fig, axes = plots.panel(3, width=3.6)
 for ax, s in zip(axes, (290, 200, 50), strict=True):
@@ -81,7 +81,7 @@ assert kl[290, "large"] < 1e-3 and kl[50, "small"] > kl[200, "small"] > kl[290, 
 #
 # Skipping steps needs no new formula: everything in this library speaks of a pair $s<t$. With $\beta_{ts}=1-\bar\alpha_t/\bar\alpha_s$ in the place of $\beta_t$, Algorithm 2 of DDPM jumps from any time to any earlier one.
 
-# %%
+# %% alt="Samples of DDPM with fewer and fewer steps. With 250 and 50 there are five separate clumps; with 20 thin bridges join them; with 10 they have become the outline of a pentagon, with 5 a filled disc."
 def strided(denoiser, x, times, draw):
     """DDPM's Algorithm 2 over any list of times, from alpha-bar alone (small variance)."""
     for t, s in pairwise(times):
@@ -163,7 +163,7 @@ show("ddim", "12")
 # %% [markdown]
 # The marginals are the same. The *paths* are not. Twenty-five walkers on the line data, all from the same starts, over the exact density of $x_t$. **Before you run:** at $\eta=0$ nothing is drawn after the start. Can two paths cross?
 
-# %%
+# %% alt="Sampling paths from noise, left, to data, right, over the density. At eta = 0 they are smooth, keep their order and never cross; at 0.5 they jitter and cross; at 1 they are wild tangles that settle on the clumps only at the end."
 ts, walkers = np.arange(1, 1001, 9), rng.standard_normal((2000, 1))
 heat, p_300 = np.array([np.exp(law(int(t)).log_prob(x[::4])) for t in ts]), np.exp(law(300).log_prob(x)) * 0.01
 fig, axes = plots.panel(3, width=3.8, height=3.4)
@@ -171,7 +171,7 @@ for ax, eta in zip(axes, (0.0, 0.5, 1.0), strict=True):
     path = list(ddim(exact, walkers, schedule.times(100), normal(np.random.default_rng(3)), eta=eta))
     states = np.array([step.x_t[:, 0] for step in path])
     ax.pcolormesh(ts, x[::4, 0], np.sqrt(heat.T), cmap="Blues", vmax=1.4, shading="nearest")
-    ax.plot([step.t for step in path], states[:, :25], color="#d1642a", linewidth=0.6)
+    ax.plot([step.t for step in path], states[:, :25], color="C1", linewidth=0.6)
     ax.set(title=rf"$\eta$ = {eta:g}", xlabel="t", ylabel="$x_t$", xlim=(1000, 0), ylim=(-2.8, 2.8))
     ranks, spread = states.argsort(1).argsort(1), states[70].std()  # path[70] is at t = 300
     crossed = not (ranks == ranks[0]).all()
@@ -215,13 +215,13 @@ print(f"Euler in (sigma, y) is ddim: True; a thousand Heun steps end within {np.
 assert np.abs(fine - x_end).max() < 1e-3
 show("ddim", "15")
 
-# %%
+# %% alt="Twenty paths of the ODE. As the sampler sees them they run level for most of the time and bend in the last third. In the coordinates of the ODE they are straight rays that come together, and bend only where the noise level is below about 1."
 path = list(heun(exact, x_T[9::20], schedule.times(500)))[:-1]
 levels, states = np.exp(-schedule.half_log_snr([step.t for step in path])), np.array([step.x_t[:, 0] for step in path])
 fig, (a, b) = plots.panel(2, width=4.8, height=3.4)
-a.plot([step.t for step in path], states, color="#d1642a", linewidth=0.8)
+a.plot([step.t for step in path], states, color="C1", linewidth=0.8)
 a.set(xlabel="t", ylabel="$x_t$", title="twenty paths, as the sampler sees them", xlim=(1000, 0))
-b.plot(levels, states / schedule.scales([step.t for step in path])[0][:, None], color="#d1642a", linewidth=0.8)
+b.plot(levels, states / schedule.scales([step.t for step in path])[0][:, None], color="C1", linewidth=0.8)
 b.set(xlabel=r"$\sigma$ = noise / signal", ylabel=r"$y = x_t/\sqrt{\bar\alpha_t}$", title="the same, in the coordinates of the ODE", xlim=(5, 0), ylim=(-7, 7))
 plt.show()
 
@@ -234,7 +234,7 @@ plt.show()
 # An ODE runs both ways. From a *data* point upwards, `invert` finds the noise from which the sampler leads back to it: a code of full size, with no encoder trained. It is how real pictures are edited with DDIM. **Before you run:** colour the points of the ring by
 # clump. What will the codes look like, all together? And one colour alone?
 
-# %%
+# %% alt="Five coloured clumps, their codes, and the way back. The codes fill one round normal cloud, cut like a cake: each clump has its own sector, with its tip in the middle. Sampled back they are five clumps again, at their old places."
 x_0 = five.sample(1500, rng)
 clump = ((x_0[:, None] - five.means) ** 2).sum(-1).argmin(1)
 codes = last(invert(ideal, x_0, schedule.times(250, "quadratic")))
@@ -301,7 +301,7 @@ show("solvers", "2M")
 #
 # **Before you run:** Heun makes two calls a step. At 10 *calls*, will it be ahead of DDIM? Of 2M?
 
-# %%
+# %% alt="Error against steps and against calls, logarithmic axes. For many steps ddim falls with order 1, dpm_solver and heun with order 2. Below ten steps the curves are not straight. By calls dpm_solver is ahead everywhere, and heun passes ddim only after about fifteen."
 rules, ns, stop = {"ddim": ddim, "dpm_solver": dpm_solver, "heun": heun}, np.array([3, 5, 7, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240]), 62
 target, calls, errors, slope = quantile(law(stop), ranks), {}, {}, {}
 for name, rule in rules.items():
@@ -350,7 +350,7 @@ for name in runs:
 assert all(W[name, 5].low > 3 * W[name, 5].floor for name in runs) and all(W[name, 101].value < 2 * W[name, 101].floor for name in runs)
 assert W["heun", 11].low > W["ddim", 11].high
 
-# %%
+# %% alt="Two errors against calls. Left, as a distance of samples: all five samplers fall, heun from highest, and from about 20 calls on they tangle around the floor. Right, path by path: heun stays the worst, and its curve and that of dpm_solver follow the error of the last step alone."
 fig, (a, b) = plots.panel(2, width=4.8, height=3.6)
 plots.curves(a, budgets, {name: [W[name, k].value for k in budgets] for name in runs}, "calls", "sliced Wasserstein distance", "samples against data", log="xy")
 a.axhline(W["ddim", 5].floor, color="black", linestyle="--", linewidth=1)
@@ -382,7 +382,7 @@ assert all(0.6 < alone[(k + 1) // 2] / away["heun", k] < 1.4 and 0.6 < alone[k] 
 #
 # On the line we can use the best of all distances. An order-keeping map carries quantiles to quantiles, so the mean distance of the sorted ends from the exact quantiles *is* the Wasserstein distance $W_1$, with no sampling error and no floor. **Before you run:** which grid for `ddim`, which for `dpm_solver`? Is there one that is best for both?
 
-# %%
+# %% alt="A hump shows where the flow bends: between noise levels of about 10 and 0.2. Below it the ten steps of four grids: trailing stops before 0.3, quadratic is spread over the hump, log SNR runs out to 0.01, rho 7 has most of its steps in the noise at the left."
 def W1(rule, times):
     return float(np.abs(np.sort(last(rule(exact, x_T, times)), axis=0) - x_end).mean())  # exact, through 400 quantiles
 
@@ -543,7 +543,7 @@ for name, z in drawn.items():
     off = {k: max(abs(z.mean() - m) / np.sqrt(z.var() / n), abs(z.var() - v) / (z.var() * np.sqrt(2 / n))) for k, (m, v) in laws.items()}
     assert off[name] < 4 and off["tilted"] > 20, off  # standard errors
 
-# %%
+# %% alt="Guided samples and laws. The tilted density, as it should be, sits a little right of the group and is lower and wider than both samplers' laws. Ancestral sampling goes further right and is narrower, the ODE furthest and narrowest; their bars follow their laws."
 explorer = guidance_explorer()
 for scale in (1.0, 4.0, 2.5):
     explorer.controls.scale.value = scale

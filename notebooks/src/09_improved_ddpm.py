@@ -70,7 +70,7 @@ def exact_curves(schedule):
 #
 # **Before you run:** how far apart are the two ends at $t=2$? In the middle of the chain? Does a longer chain bring them together everywhere?
 
-# %%
+# %% alt="The ratio of beta-tilde to beta against t for chains of 25, 100 and 1000 steps. All start below a half at t = 2 and rise to 1; after a few dozen steps there is hardly a difference left."
 fig, ax = plots.panel(1, width=6.5, height=3)
 for steps in (25, 100, 1000):
     table, t = Schedule.cosine(steps, max_beta=0.5), np.arange(2, steps + 1)
@@ -118,7 +118,7 @@ for t in (2, 10, 50, T):
 #
 # For small steps this tends to $s^2/V_t$: near the data it starts at 1, whatever $s$ is, and at the noise it ends at $s^2$. **Before you run:** what does that mean for data *wider* than $N(0,1)$? What would a sigmoid around $v$ cost them?
 
-# %%
+# %% alt="The best v over t for Gaussian data of four variances. All start at 1. For variance 4 it climbs to 4, for 1 it stays at 1, for 0.25 and 0.04 it falls below. The dotted limits lie on the curves."
 fig, ax = plots.panel(1, width=6.5, height=3.2)
 t, abar = np.arange(2, T + 1), schedule.alpha_bar
 tilde, beta, x = posterior_variance(schedule, t - 1, t), schedule.beta[2:], np.zeros((T - 1, 1))
@@ -229,7 +229,7 @@ x = torch.tensor(data.sample(4000, rng), dtype=torch.float32)
 drawn = variational_bound(A, x, normal(torch.Generator().manual_seed(1)), variance="learned", decoder=density_term).total.double().numpy()
 assert abs(drawn.mean() - bound["learned"].sum()) < 4 * drawn.std() / np.sqrt(len(drawn))  # the library, by sampling
 
-# %%
+# %% alt="Left: the learned variance, over beta, runs close to the exact optimum at every t, while beta-tilde lies far below at small t. Right: nats wasted down to t; the small variance wastes nearly 0.6, most in the first ten steps, the large one below 0.1, the learned one nothing to be seen."
 fig, (a, b) = plots.panel(2, width=4.8)
 t = np.arange(2, T + 1)
 said = np.array([curves.p[k] @ reverse_transition(schedule, A(grid_t, k), grid_t, k - 1, k, "learned").var[:, 0].double().numpy() for k in t])
@@ -394,7 +394,7 @@ assert abs((loss2 / by_loss).sum() / np.sqrt(loss2).sum() ** 2 - 1) < 1e-12  # C
 # %% [markdown]
 # `LossAwareTimes` knows neither curve. It remembers the last ten losses of each $t$ and takes the root of their mean square. Let it watch network A, then ask two things: is the weighted loss unbiased, and how good is a guess from ten numbers?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Left: size of the loss and of its gradient over t; the loss falls by more than three powers of ten, the gradient falls and then levels off. Right: how often to look at each t; the guess from ten losses zigzags around the best for the loss, the best for the gradient is flatter." tags=["nbval-ignore-output"]
 aware, g = LossAwareTimes(T), torch.Generator().manual_seed(3)
 
 def weighted(n):
@@ -422,7 +422,7 @@ plt.show()
 #
 # With the ideal denoiser and its best variance the total hardly depends on the schedule (notebook 04). But the schedule decides how *evenly* the steps carry it. **Before you run:** with the linear schedule, which share of $\sum_{t\ge2}L_{t-1}$ falls into the noisier half of the steps?
 
-# %%
+# %% alt="Linear and cosine schedule over t / T. Left: what a step carries falls faster for the linear one, which is below a thousandth at the noisy end. Right: the share of the bits sent stays near zero for the noisier half, longest for linear, and shoots up close to the data."
 fig, (a, b) = plots.panel(2, width=4.8)
 for name, table in {"linear": Schedule.linear(1000), "cosine": Schedule.cosine(1000)}.items():
     t = np.arange(2, 1001)
@@ -474,7 +474,7 @@ assert v[0] < a[0] and v[5] > 1.5 * a[5] and v[0] < own_table - 0.005
 # The third result is told less often: V beats **the best table for its own error**. How can that be? A table has one number for each $t$. A network has one for each $x_t$, and the best of those is $\tilde\beta_t+c_t^2\,\mathrm{Var}(x_0\mid x_t)$: small inside a clump, large between two, where nobody can know to which one the point belongs.
 # **Before you run:** can the fraction $u(x_t)=\mathrm{Var}(x_0\mid x_t)/(1-\bar\alpha_t)$ exceed 1 there?
 
-# %%
+# %% alt="The best variance for each x_t at t = 6 and 12: about level on the clumps, with high narrow spikes between them. Network A learned smooth low waves; V rises a little at each spike, far below it. Both drop off outside the data. The best table is one dashed level."
 tilde, beta = posterior_variance(schedule, np.arange(T), np.arange(1, T + 1)), schedule.beta[1:]
 u = curves.var[1:] / (1 - abar[1:, None])  # (t, x_t)
 fig, axes = plots.panel(2, width=4.8)

@@ -45,7 +45,7 @@ from minidiff.run import build, load_classifier, mnist, pretrained, scale, weigh
 # **shipped** weights were trained on the whole of that. For them the 500 are not new. Numbers of theirs on truly unseen
 # digits were measured on MNIST's test set and are read from the file.
 
-# %%
+# %% alt="Four handwritten digits, 0 to 3, at seven times. Up to t = 150 each is plain under the noise, at 300 it can just be guessed, and from 500 on all four rows are noise to the eye."
 digits, test = mnist("train", "embedded", quiet=True), mnist("test", "embedded", quiet=True)
 x_train, x_test = scale(digits.images), scale(test.images)  # k / 127.5 - 1
 schedule = Schedule.linear(T=1000)
@@ -120,7 +120,7 @@ def sees(network):
     return (x.grad[0, 0] != 0).float()
 
 
-# %%
+# %% alt="What the upper left corner sees, as grey pixels in a black square. With one resolution it is a smaller square in that corner, less than a quarter of the picture; with the U-Net the whole picture is grey."
 flat = sees(UNet(channels=(16,), attention=(False,), blocks=1, patch=1))
 deep = sees(UNet(channels=(16, 32), attention=(False, False), patch=2))
 plots.images(torch.stack([flat, deep]) * 1.4 - 1, columns=2, scale=2.0, labels=["one resolution", "the U-Net"])
@@ -168,7 +168,7 @@ def batch(generator):
 losses = [step.loss for step in fit(run, batch)]
 print(f"loss per pixel: first 10 steps {np.mean(losses[:10]):.2f}, last 10 steps {np.mean(losses[-10:]):.3f}")
 
-# %%
+# %% alt="Left: training loss falls from 1 to about 0.1 in 220 steps, ever more slowly and with jitter. Right: on digits kept aside the loss falls with t for both networks, and the shipped weights lie below the minute's at every t, furthest at t = 1000."
 young = run.averaged()
 grid = np.array([1, 10, 30, 100, 200, 300, 500, 700, 1000])
 
@@ -214,7 +214,7 @@ assert abs(average.weight.item() - closed) < 1e-6
 # From $x_T \sim \mathcal N(0, I)$, 50 deterministic steps (DDIM, notebook 08). The predicted $x_0$ is clipped to the range of pixels on the
 # way: a wrapper around the denoiser, `Clipped`, not a flag in the sampler.
 
-# %%
+# %% alt=["Twenty-four samples of the network trained for about a minute: bright connected patches on noisy black, as thick as pen strokes, but none of them a digit.", "Twenty-four samples of the shipped weights from the same noise: clean white strokes on black, nearly all of them digits that can be read, with one or two in doubt."]
 x_T = torch.randn((24, 1, 28, 28), generator=torch.Generator().manual_seed(3))
 times = schedule.times(50)
 for name, model in [("trained here, about a minute", young), ("shipped weights", shipped)]:
@@ -227,7 +227,7 @@ for name, model in [("trained here, about a minute", young), ("shipped weights",
 #
 # How a digit comes about: above $x_t$, below the network's guess of $x_0$, clipped, at that moment.
 
-# %%
+# %% alt="One digit in the making. Above, the state: noise until about t = 300, then a 6 comes out of it. Below, the guess of the clean picture: first noise, at 800 and 600 a grey cloud, at 400 already the 6, which later steps only sharpen."
 path = list(ddim(Clipped(shipped), x_T[:1], times))
 shown = [1, 10, 20, 25, 30, 35, 40, 45, 50]
 plots.images(
@@ -303,7 +303,7 @@ for name in ("ddim 50", "ddpm 250", "ddpm 1000"):
 #
 # **Before you run:** a thousand calls with fresh noise in each (`ddpm`), or twenty without any: which will be nearer to real digits?
 
-# %%
+# %% alt="Samplers by network calls, with intervals. Left: the distance to real digits is worst at five calls, most for ddim; from ten calls on the intervals overlap, and ddpm at 1000 calls comes nearest. Right: the share of clear digits rises with the calls, and all stay below real ones."
 fig, axes = plots.panel(2, width=5.2, height=3.6)
 for sampler in ("ddpm", "ddim", "dpm_solver", "heun"):
     found = sorted((int(name.split()[1]), m) for name, m in measured.items() if name.split()[0] == sampler and m["n"] == 1000)
@@ -326,7 +326,7 @@ plt.show()
 # **Memory?** A model that had learnt its training set by heart would pass every test above. So for some samples we look up the
 # nearest of the training digits at hand.
 
-# %%
+# %% alt="Nine samples, and below each the training digit nearest to it. The pairs are alike in slant and thickness but are not copies, and some are not even the same digit: a 4 above a 9, an 8 above a 9."
 distance = torch.cdist(x[:9].flatten(1), x_train.flatten(1))
 nearest = x_train[distance.argmin(1)]
 plots.images(torch.cat([x[:9], nearest]), columns=9, scale=0.9, title="samples, and below each its nearest of 4,500 real digits")
@@ -367,7 +367,7 @@ total = bits_per_dim(b.total.mean().item(), 784)
 print(f"prior {parts[0]:.5f}, steps {parts[1]:.1f}, decoder {parts[2]:.1f}, total {total:.1f} bits/dim ({n} digits)")
 assert abs(sum(parts) - total) < 1e-4 and total < 8
 
-# %%
+# %% alt="Left: bits of each step over t fall in a nearly straight line on logarithmic axes and drop off after t = 600. Right: bits sent so far, from noise to digit, stay near zero until t = 300 and about half of all are spent below t = 10."
 fig, axes = plots.panel(2, width=5)
 times, row = np.array(b.times), bits_per_dim(b.steps.mean(1).numpy(), 784)
 plots.curves(axes[0], times, {"": row}, "t", "bits/dim of the step", "where the bits are spent", log="xy")

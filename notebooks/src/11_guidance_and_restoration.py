@@ -185,7 +185,7 @@ for r in (0.01, 0.3, 0.8, 0.99):
 #
 # **Before you run:** to have 95% of the right mean at small $\rho$, how many tries?
 
-# %%
+# %% alt="Histograms of inpainted values and the right density. With U = 1 they lie clearly too far to the left; with U = 5 a little; with U = 20 they follow the right curve."
 def closed(U, r=rho):
     mean = U * r * a * (1 - r**2) ** (U / 2) * quad(lambda z: z**U * (1 - r**2 * z**2) ** (-U / 2 - 1), 0, 1)[0]
     return mean, (2 * U - 1) * (1 - r**2) ** U * quad(lambda z: z ** (2 * U - 2) * (1 - r**2 * z**2) ** -U, 0, 1)[0]
@@ -239,7 +239,7 @@ assert recursion(schedule, 100, "small")[1] < 0.27 and recursion(schedule, 100, 
 #
 # **Before you run:** $b$ starts as noise and chooses its cloud early. The known $a$ is believed late. What will a point look like that chose wrongly?
 
-# %%
+# %% alt="Eight clumps with the horizontal coordinate given and the vertical filled in. With U = 1 many points sit in their right column but in the wrong row, between and beside the clumps; with 5 and 20 fewer do, but some are still left."
 circle, few, n = ring(8), Schedule.cosine(100, max_beta=0.5), budget(quick=1500, full=10_000)
 true, more, exact_ring = circle.sample(n, rng), circle.sample(6 * n, rng), ExactDenoiser(circle, few)
 
@@ -324,7 +324,7 @@ for task, given in masks.items():
         print(f"{task if U == 1 else '':20s} U = {U:2d} {share:18.2f}   {np.sqrt(np.mean(error**2)):20.2f}   {nats.mean():12.1f}")
         assert np.all(x[:, given] == truth[:, given]) and (nats.mean() < -0.8 if U == 1 else abs(nats.mean()) < 1.5)
 
-# %%
+# %% alt="Fillings of a signal over the exact band. With a hole and U = 1 they are a little wide. With every fourth pixel known and U = 1 they leave the band and bend towards 0, most at pixels 1 to 7. With U = 20 nearly all lie in the band."
 picture = truth[np.abs(truth).max(1).argmax()]  # a signal with large swings
 fig, axes = plots.panel(2, rows=2, width=5.2, height=2.6)
 for i, ax in enumerate(axes):
@@ -376,7 +376,7 @@ for strength in strengths:
     kept.append(row)
 kept = np.array(kept)  # columns: Gaussian by ddpm, by heun; ring by ddpm, by heun
 
-# %%
+# %% alt="What is kept of a picture against strength. On one Gaussian the points of both samplers lie on their curves, from 1 down to 0, the ODE's above. On the ring of eight most is lost between strength 0.05 and 0.4, and the ODE keeps more than ddpm."
 t = np.round(strengths * fine.T).astype(int)
 kappa = 0.5 * fine.alpha_bar[t] / (0.5 * fine.alpha_bar[t] + 1 - fine.alpha_bar[t])
 same = []
@@ -442,7 +442,7 @@ for name in ("DDPM", "DDIM"):
         print(f"{what:13s}", *(f"{found[name, s][i]:6.{2 if i == 1 else 3}f}" for s in scales))
     assert min(scales, key=lambda s: found[name, s][2]) == 1.0 and found[name, 8.0][0] > 0.99 > itself[0] and found[name, 8.0][1] < 2
 
-# %%
+# %% alt="Left: as guidance grows, accuracy rises from 0.65 to 1 at the price of diversity, which shrinks from three clouds to one; DDPM and DDIM walk along the same curve, past the class itself at scale 1. Middle, scale 1: three clouds. Right, scale 3: nearly all points in the outermost."
 fig, axes = plots.panel(3, width=3.7, height=3.4)
 for name in ("DDPM", "DDIM"):
     axes[0].plot([found[name, s][1] for s in scales], [found[name, s][0] for s in scales], "o-", markersize=4, label=name)
@@ -472,7 +472,7 @@ plt.show()
 #
 # **Guidance. Before you run:** 80 digits at each scale, 8 of each class. Where will the reader agree most often with the label? And how far apart will the eight lie, compared with eight real ones?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Digits asked for from 0 to 9, two rows each at scales 1, 2 and 4. At scale 1 several are broken or no digit, such as one of the fours; at 2 nearly all can be read; at 4 the strokes are clean and bold." tags=["nbval-ignore-output"]
 told, judge = pretrained("mnist-label"), load_classifier()
 digits = mnist("test", "embedded", quiet=True)
 x_test, y_test = scale(digits.images), torch.tensor(digits.labels.astype(np.int64))
@@ -496,9 +496,32 @@ print("\n" + card("mnist-label", "label_accuracy", "precision", "recall", "frech
 # **See.** Scale 0 never looks at the label: chance. From 1 upward the accuracy rises and the spread falls, the curve of section 7 once more. What the toy could not show: here the plain class (scale 1) has *errors of the network* in it, digits that are no digits, one in fourteen, and guidance repairs those as well. The card has the price list, from 1000 digits
 # at each scale: at 1.5 the accuracy is that of real digits, the distance to them is no larger than at 1, and a little diversity (recall) is gone; from 2 on the samples leave the data, while the judge is ever surer of them. That is why a scale a little above 1 is worth its price, and one far above is not. (Scale 0 is bad for another reason: the half that is told nothing had a tenth of the training.)
 #
-# **A hole.** The lower half of the digit is hidden, a box 14 pixels high and 20 wide. Replacement and resampling use the unconditional half of `mnist-label` (told nothing); `mnist-inpaint` was trained for the task. **Before you run:** sections 2 and 3 make a prediction for the first two. Which?
+# **Explore: the scale, digit by digit.** Real digits; digits at scale 1; and, column by column from *the same noise*, digits at the scale that you choose. Above each stands what the reader reads. Eight digits measure no accuracy, but they let you look.
+#
+# **Before you run:** the digits of scale 1 that are good already, will they stay as they are at scale 4? And with 2 steps in place of 8, can a large scale make up for the missing steps? What will the reader make of it?
+
+# %%
+from minidiff.notebook.guidance_widgets import digit_explorer
+
+explorer = digit_explorer(told, judge, x_test, y_test)
+explorer
 
 # %% tags=["nbval-ignore-output"]
+controls, counted = explorer.controls, {}
+for digit, s, steps in ((7, 4.0, 8), (7, 0.0, 8), (8, 8.0, 2)):
+    controls.label.value, controls.scale.value, controls.steps.value = digit, s, steps  # what a hand on the sliders does
+    print(f"asked for {digit}, {steps} steps\n{explorer.text}")
+    counted[digit, s, steps] = int(explorer.text.splitlines()[-1].split()[2])
+assert counted[7, 0.0, 8] <= 3 and counted[7, 4.0, 8] >= 7 and counted[8, 8.0, 2] >= 7
+controls.label.value, controls.scale.value, controls.steps.value = 7, 4.0, 8  # back to the start: your turn
+
+# %% [markdown]
+# **See.** Three of the eight sevens of scale 1 are read as something else, and one sees why. At scale 4 all are sevens; but the good ones have changed as well, and have come to look like one another: the spread is below that of real digits, where that of scale 1 was above it (errors scatter, too). Steps are another matter. With two of them the picture is full of speckle at any scale, and now look at what is said about it: eight of
+# eight, read as 8 with full assurance. Ask for a 7 instead, at scale 1: the reader sees an 8 in every one of them. It was never shown speckle, so it says what speckle resembles most. **A classifier measures whether the digit is the one asked for, not whether it is a digit.** That is why the card has a Fréchet distance beside the accuracy.
+#
+# **A hole.** The lower half of the digit is hidden, a box 14 pixels high and 20 wide. Replacement and resampling use the unconditional half of `mnist-label` (told nothing); `mnist-inpaint` was trained for the task. **Before you run:** sections 2 and 3 make a prediction for the first two. Which?
+
+# %% alt="Twelve digits of which only the upper half is given, and four ways to complete them. Replacement often adds a lower half that does not fit, as a 2 under the arch of the 8; resampling mends many; concatenation is mostly right with specks and broken strokes; last the originals." tags=["nbval-ignore-output"]
 x, y, z = x_test[:50], y_test[:50], torch.randn((50, 1, 28, 28), generator=torch.Generator().manual_seed(1))
 known, empty = torch.ones_like(x, dtype=torch.bool), label(y).null()
 known[:, :, 14:, 4:24] = False
@@ -527,7 +550,7 @@ plt.show()
 #
 # for the mean $\bar x_K$ of $K$ draws. The ratio of the two errors must be $2K/(K+1)$: a test of any posterior sampler that needs no posterior. **Before you run:** what would the ratio be for a network that always answers the blurred mean? And for one that answers with a random *other* digit?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Twelve digits from 7 by 7 pixels: three draws each are sharp, and differ in small things such as the waist of the 8; the mean of eight draws is a little blurred and close to the original in the last row." tags=["nbval-ignore-output"]
 sharpen, K, x = pretrained("mnist-superres"), 8, x_test[:24]
 for factor in (2, 4):
     z = torch.randn((K * 24, 1, 28, 28), generator=torch.Generator().manual_seed(factor))
@@ -548,7 +571,7 @@ plt.show()
 #
 # **From picture to picture, and from noise to noise.** A 4 is noised up to a strength and sampled back, told "9". And two starts $x_T$ are joined by a path: a straight line, or one that keeps the length, $\cos\phi\,z_1+\sin\phi\,z_2$. **Before you run:** which of the two paths will lead through digits all the way? (How long is the mean of two independent normal vectors?)
 
-# %% tags=["nbval-ignore-output"]
+# %% alt=["Ten fours, told to become nines. At strength 0.3 and 0.5 they are still fours, at 0.7 most have closed into nines, at 0.9 all are nines, which keep little more than the slant of the four they came from.", "Two rows of ten threes, from one 3 to another. On the straight path the threes in the middle have thinner strokes; at constant length the weight of the stroke is kept from end to end."] tags=["nbval-ignore-output"]
 fours, rows = x_test[y_test == 4][:24], [x_test[y_test == 4][:10]]
 for strength in (0.3, 0.5, 0.7, 0.9):
     start, rest = start_from(told.schedule, fours, told.schedule.times(20), strength, normal(torch.Generator().manual_seed(2)))

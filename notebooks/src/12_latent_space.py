@@ -197,7 +197,7 @@ for name, y in rebuilt.items():
     print(f"{name:26s} {numbers[name]:9d}   {found[name][0]:4.1f}   {found[name][1]:.2f}   {found[name][2]:15.0%}")
 assert found["f = 4"][0] > found["256 linear"][0] - 0.5 and found["f = 4"][2] > found["256 linear"][2] + 0.1
 
-# %%
+# %% alt="Ten photographs and what five codes keep of them. At f = 2 there is hardly a difference; at f = 4 lettering and fur are smoothed; 256 linear numbers leave coloured speckle; f = 8 is soft but things can be known; 64 linear numbers are a blur."
 print("10,000 test pictures         dB    SSIM   same class   Fréchet distance   latent std")
 for f in (1, 2, 4, 8):
     k = kept(f"cifar-autoencoder-f{f}")
@@ -220,7 +220,7 @@ plt.show()
 #
 # A latent of $f=4$ is a map of $8\times8$ places with four channels. **Before you run:** would you know the picture from its map? And is $z$ standard normal, as the KL term "wants"?
 
-# %%
+# %% alt="Eight photographs in grey, and below each the four channels of its latent as 8 by 8 tiles. Outlines can be found again, such as the horse's, in some channels bright and in one dark; other tiles say little to the eye."
 space = stages[4]
 q = space.encode(x_test[:n])
 z, std = q.mean, q.var.sqrt()
@@ -241,6 +241,34 @@ plt.show()
 # from the neighbour has been taken out.
 #
 # And it is not standard normal. The noise of $q$ has a standard deviation of about a thousandth, and the KL divergence to $\mathcal N(0,I)$ is almost 8 nats a number: at weight $10^{-6}$ the "KL-regularised" autoencoder is, for all purposes, a plain one whose latents have been kept from running away. Nobody could sample it by drawing $z\sim\mathcal N(0,I)$, as one samples a VAE. The diffusion model is the prior that is missing.
+#
+# **Explore: a walk.** Two photographs, `first` and `second`, and three ways from one to the other: their pixels blended; their latents blended (*straight*); and the latent *turned* from one to the other so that its length is kept (*spherical*). On the right, the contrast (how much neighbouring pixels differ) at each stop.
+#
+# **Before you run:** half-way from an aeroplane to a car, what will the decoder draw: some third vehicle? Which of the three ways turns pale in the middle, and how pale, if the two pictures have nothing to do with each other?
+
+# %%
+from minidiff.notebook.latent_widgets import latent_explorer
+
+explorer = latent_explorer({f"f = {f}": s for f, s in stages.items()}, x_test[:24])
+explorer
+
+# %%
+for name in ("f = 8", "f = 4"):
+    explorer.controls.space.value = name  # what a hand on the controls does
+    print(f"{name}: {explorer.text}")
+a, b = x_test[:100], x_test[100:200]
+blend = (a + b) / 2
+print("half-way in 100 pairs          dB to the blend of pixels   the blend itself, encoded and decoded")
+for f, s in stages.items():
+    halfway, itself = s.decode((s.encode(a).mean + s.encode(b).mean) / 2), s.decode(s.encode(blend).mean)
+    near, best = (psnr(y.clamp(-1, 1), blend).mean().item() for y in (halfway, itself))
+    print(f"f = {f} {near:51.1f} {best:39.1f}")
+    assert best - 2 < near < best + 1
+
+# %% [markdown]
+# **See.** A double exposure, the plane on the car, in the latents as in the pixels. A straight line in this latent space *is* the blend of pixels: half-way it comes within about 1.5 dB as near to it as the autoencoder can draw it at all. An encoder that must keep everything about a picture of any kind has no reason to bend the road, and at $f=8$ it has not bent it either. What lies half-way between two photographs is not a photograph, and the decoder cannot know that: nobody has told it what photographs are.
+#
+# The contrast falls to about 0.7. The mean of two independent numbers has half their variance, $1/\sqrt2$ of their deviation, for pixels and latents alike. The turn keeps the length, and it keeps the contrast: the *length* of a latent is how strong the picture is. But it is the same double exposure, only stronger. For a walk on which every stop is a picture, walk where all points are alike, in the noise $x_T$, and let the diffusion model do the decoding (notebook 11, section 8).
 #
 # ## 7. Why the scale must be measured
 #
@@ -268,7 +296,7 @@ for s in (0.1, 1.0, 10.0):
     shown[f"std {s:g}"] = y[:1500]
     print(f"latents of standard deviation {s:4g}: distance {quality[s].value:.3f}, real against real {quality[s].floor:.3f}")
 
-# %%
+# %% alt="Two moons, and samples of a diffusion model whose latents had std 0.1, 1 and 10. At 1 the moons are there, with a few points between; at 0.1 there is a shapeless cloud; at 10 the points have left the moons for thin arcs at the edges."
 plots.points(shown, limit=2.4)
 plt.show()
 assert quality[1.0].value < min(quality[0.1].value, quality[10.0].value)
@@ -294,7 +322,7 @@ vq_loss(z_, e, beta=0.25).sum().backward()
 print(f"of the codebook's loss: dL/de = {e.grad.item():.2f} = 2 (e - z), dL/dz = {z_.grad.item():.2f} = 2 beta (z - e)")
 assert np.allclose([e.grad.item(), z_.grad.item()], [0.4, -0.1])
 
-# %%
+# %% alt="Ten photographs, the KL autoencoder and the one with a codebook. Both are a little softer than the original; the codebook's lose more: lettering, fur and wheels are rubbed out, while shapes and colours stay."
 vq = load_latent_space("cifar-autoencoder-vq-f4")
 y, book = vq.decode(vq.encode(x).mean).clamp(-1, 1), vq.autoencoder.codebook
 with torch.no_grad():
@@ -328,7 +356,7 @@ reference = spectrum(x)
 shares = {name: spectrum(rebuilt[name]) / reference for name in ("f = 1", "f = 2", "f = 4", "f = 8")}
 coherent = {name: 1 - spectrum(rebuilt[name] - x) / reference for name in shares}
 
-# %%
+# %% alt="Left: power spectra fall together and part at the fine end. Middle and right, over waves a picture: f = 1 keeps nearly all, f = 2 drops only at the finest, f = 4 falls off from 7 or 8 waves on, f = 8 from 4 on; less of it is right than is there."
 fig, axes = plots.panel(3, width=3.9)
 waves = np.arange(1, 16)
 plots.curves(axes[0], waves, {name: share * reference for name, share in shares.items()} | {"original": reference}, "|k|, waves a picture", "power", "power spectrum", log="xy")

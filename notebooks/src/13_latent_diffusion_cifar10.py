@@ -42,7 +42,7 @@ from minidiff.sample import ddim, dpm_solver, last
 #
 # **Before you run:** the network was trained on $z\sim q(z\mid x)$, never on pixels. Follow one picture: encoded, noised to level $t$, denoised in *one* call, decoded. At which share of noise will the class get lost?
 
-# %%
+# %% alt="An airplane, a car and a hen, encoded, noised and denoised at five times. Decoded noisy latents break into patches of wrong colours from t = 500 on. One denoising repairs t = 300 nearly fully; at 500 things can be known, at 700 only the layout, at 900 a haze."
 space, denoiser, judge = load_latent_space("cifar-autoencoder-f4"), pretrained("cifar-latent-f4"), load_classifier("cifar-classifier")
 source = budget(quick="embedded", full="auto")
 test = cifar10("test", source, quiet=True)
@@ -94,7 +94,7 @@ _ = denoiser.network.requires_grad_(False)
 #
 # The right-hand side is the picture of least squared error, blurred like every mean. Take $K$ draws of $z_0$ from one and the same $z_t$ (DDIM with $\eta=1$ from level $t$ down), decode each, average; and compare with the decoded average. **Before you run:** which of the two is nearer to the true picture, in dB? Which looks sharper?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Eight photographs, three kinds of mean, and one draw, all from t = 600. The three rows of means look alike: blurred shapes in about the right colours. The draw is sharper, with edges and spots that are not those of the truth." tags=["nbval-ignore-output"]
 K, m, t = budget(quick=6, full=32), 8, 600
 signal, sigma = denoiser.schedule.scales(t)
 z_t = (signal * z[:m] + sigma * noise[:m]).repeat(K, 1, 1, 1)
@@ -138,7 +138,7 @@ best = min((n for n in at_end if n != "pixel"), key=lambda n: at_end[n][0])
 print(f"after {longest:g} s the best is {best}: {at_end[best][0]:.1f}; pixels {at_end['pixel'][0]:.1f}")
 assert at_end[best][2] < at_end["pixel"][1]  # the intervals do not meet
 
-# %%
+# %% alt="Left: distance against seconds of training falls for all spaces, and at every time pixels are worst, then f = 1, f = 2, f = 4, and f = 8 best. Right: class accuracy rises from pixels to f = 8 and with time, but after 100 seconds it differs little up to f = 2."
 fig, (left, right) = plots.panel(2, width=4.8)
 for name in table["spaces"]:
     mine = [r for r in table["rows"] if r["space"] == name]
@@ -167,7 +167,7 @@ plt.show()
 #
 # You need not believe a table. Two small U-Nets, one for $8\times8$ latents and one for pixels, trained for an equal number of *operations* (seconds would differ from machine to machine): the pixels' one costs four times as much a call, so it gets a quarter of the steps. **Before you run:** neither has a chance to learn objects. What *can* be learned in so few steps?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="Twenty pictures of three kinds. After 120 steps the latent model draws blurred clouds in the colours of photographs; after 30 steps the model of pixels draws coloured noise; below are real photographs." tags=["nbval-ignore-output"]
 train = cifar10("train", source, quiet=True)
 pictures = scale(train.images[: budget(quick=1500, full=20_000)])
 latent = torch.cat([space.encode(part).mean for part in pictures.split(250)])
@@ -223,7 +223,7 @@ assert worth[800][0] > 0 and worth[200][0] < worth[800][0]
 #
 # The shipped model is told a class, and now and then was told none (10 %), so it can be guided (notebook 11): $\epsilon_\varnothing+w\,(\epsilon_y-\epsilon_\varnothing)$. **Before you run:** as $w$ grows from 1, class accuracy improves. And the Fréchet distance: where do you expect its best point? Which number must get worse?
 
-# %%
+# %% alt="Twenty pictures of ten classes at three guidance scales. From w = 1 to 4 the same layout becomes clearer and stronger in colour: car, horse and ship stand out from their ground, while birds and cats stay hard to recognise."
 w_all = (1.0, 2.0, 4.0)
 start = torch.randn((20, 4, 8, 8), generator=torch.Generator().manual_seed(3))
 asked = torch.arange(20) % 10
@@ -242,7 +242,7 @@ print(card("cifar-latent-f4", "label_accuracy", "frechet", "recall"))
 #
 # Between two pictures there are three straight ways: mix the pixels; mix the latents $z_0$ and decode; mix the *noises* $z_T$ at constant length and sample. **Before you run:** which of the three shows two pictures laid over each other, and which one never leaves the set of plausible pictures?
 
-# %%
+# %% alt="Three ways from one horse to another, nine pictures each. Mixed in pixels and in latents, the middle is a pale double exposure of both. Mixed in noise every picture is a full one, with strong contrast from end to end."
 share = torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
 guide, grid = Guided(denoiser, 2.0), denoiser.schedule.times(20)
 ends = torch.randn((2, 4, 8, 8), generator=torch.Generator().manual_seed(5))
@@ -265,7 +265,7 @@ for i, name in enumerate(("pixels", "latents", "noise")):
 #
 # A sample can be bad because the diffusion drew a bad latent, or because the decoder cannot do better. The second part is known: reconstructions of real pictures have passed the same decoder. So compare three sets by their spectra and by the classifier's distance: real, reconstructed, sampled. **Before you run:** the fine waves are missing in samples. Are they missing in reconstructions too?
 
-# %%
+# %% alt="Left: power spectra of real, reconstructed and sampled pictures fall together and part beyond seven waves a picture. Right: relative to real ones both stay near 1 up to there, and drop to about 0.4 beyond: samples have the edge of the autoencoder."
 n = budget(quick=50, full=1000)
 w, asked = 1.5, torch.arange(n) % 10
 drawn = [space.decode(last(dpm_solver(Guided(denoiser, w), torch.randn((len(a), 4, 8, 8), generator=torch.Generator().manual_seed(i)), grid, label(a)))) for i, a in enumerate(asked.split(100))]
@@ -292,7 +292,7 @@ assert fine["reconstructed"] < 0.9 and lines["reconstructed"][0] / lines["real"]
 #
 # The honest sheet: not chosen, the first of seed 0, at the scale where the classes are clearest. **Before you run:** which classes will be best: those with a background (ship, airplane) or those with a face (cat, dog)?
 
-# %%
+# %% alt="Fifty samples in ten columns, a class each. Sky and airplane, cars, ships and some horses can be recognised; birds, cats, deer and frogs are animals at best, in fitting surroundings. All are smooth, without fine detail."
 start, asked = torch.randn((50, 4, 8, 8), generator=torch.Generator().manual_seed(0)), torch.arange(50) % 10
 sheet = space.decode(last(dpm_solver(Guided(denoiser, 2.0), start, grid, label(asked)))).clamp(-1, 1)
 right = judge(sheet).argmax(1) == asked

@@ -147,7 +147,7 @@ assert words["the digits swapped"] and moved["the digits swapped"] > 0.1
 #
 # **Before you run:** the judge's own errors are the ceiling of everything that follows. What share of real scenes must it read completely right, if the results are to mean something?
 
-# %%
+# %% alt="Ten small scenes with their captions: one or two handwritten digits in bright colours on plain, striped or chequered grounds, such as a six in blue above one yellow five, or one blue one to the right of one red nine."
 digits = mnist("test", budget(quick="embedded", full="auto"), quiet=True)
 some = held_out(budget(quick=200, full=2000), "text", digits=digits)
 x = pictures(some)
@@ -172,7 +172,7 @@ print(f"two things that differ in digit and in colour: {sum(map(two_things, some
 #
 # Twelve sentences, sampled with 20 calls of DPM-Solver++, guided with scale $w=4$. **Before you run:** which will be hardest: one digit, two different ones, or four alike in a square?
 
-# %%
+# %% alt="Twelve captions and what was drawn for each. In all the right digits stand in the right colours. Ten are right; two are marked wrong: asked for a red seven above a blue two, and for a blue six to the right of a red nine, the model puts them the other way round."
 W, ASKED = 4.0, ("a red seven above a blue two", "three green fours in a row", "a white zero left of a purple one", "a square of four yellow eights",
     "two blue nines in a column", "a five in red", "a green three under a yellow six", "a row of two white fives",
     "a purple eight", "a blue six to the right of a red nine", "one yellow one over one white seven", "two red zeros in a row")
@@ -207,7 +207,7 @@ assert all(m["things"]["value"] > 0.95 * m["digit"]["value"] for m in best.value
 #
 # The weights $a_{nm}$ can be looked at: for each word a map over the picture. Here for one real scene, noised to $t=500$, all the heads of all the layers at full latent resolution averaged. **Before you run:** where will the places of the upper digit look? And where will "above" be looked at from?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="A scene with a yellow two above a blue four, and a map of attention for each word. Blue lights up where the four is, yellow where the two is; four and two do so more weakly; the start token takes the ground, and under takes almost nothing." tags=["nbval-ignore-output"]
 def looked(x_t, t, caption):
     seen = []
     def spy(layer, args, out):
@@ -256,7 +256,7 @@ for name, logs in ratio.items():
 #
 # **Before you run:** at which $t$ is each lie dearest? What must the third be to a network that takes a sentence for a set of words?
 
-# %% tags=["nbval-ignore-output"]
+# %% alt="How much worse the guess is with one lie in the caption, over t. Another colour costs most, up to half as much again between t = 300 and 600. Digits exchanged and another digit peak at t = 600, at less than 30 and about 15 percent. A reversed relation costs nothing at any t." tags=["nbval-ignore-output"]
 def lies(s):
     (d1, c1), (d2, c2) = s.what
     d, c = (d1 + 1 + int(rng.integers(9))) % 10, (c1 + 1 + int(rng.integers(5))) % 6
@@ -291,7 +291,7 @@ assert max(cost["digits exchanged"]) > 1.5 * max(cost["another digit"]) > 10 * m
 #
 # Some things were kept out of all training captions: six of the sixty pairs of a digit and a colour (a green five, a white seven ...), and some pairs of digits in a relation. The network knows "green", and it knows "five". **Before you run:** will it draw a green five? At what loss against the pairs it met?
 
-# %%
+# %% alt="Six captions never met in training, two pictures each: a two in red, a green five, one blue eight, a one in yellow, a purple four, a white seven. All twelve show the digit and the colour that were asked for."
 new = ("a two in red", "a green five", "one blue eight", "a one in yellow", "a purple four", "a white seven")
 assert all(unseen(read(c)) for c in new)
 drawn = painted(denoiser, space, captions([c for c in new for _ in range(8)]), (32, 32), W, seed=3)
@@ -310,7 +310,7 @@ print(card("scenes-text", "digit", "colour", "things", "all", section="captions"
 #
 # *Image-to-image* (SDEdit): noise a picture a part of the way, denoise with another sentence. *Inpainting*: hide a half, and let the sentence say what was there. Both are notebook 11's, unchanged: `start_from` and `inpaint` know nothing of sentences, they hand the condition on. The new caption gives the first digit another colour. **Before you run:** the strength is the share of the way to pure noise. Where does the picture begin to obey, and where does it forget the ground and the handwriting?
 
-# %%
+# %% alt=["A blue six above a yellow five, told to become a red six above a yellow five, at growing strength. At 0.3 the six turns partly red; from 0.6 on digits have changed places, a yellow five above a red six; the striped ground fades and is another at 0.9.", "A scene whose lower half is hidden, filled in six times. The blue six above is kept. Told the truth, it gets a yellow five twice; told the wish, once a yellow five and once a red six; told nothing, once another blue six and once only the ground."]
 scene = next(s for s in some if s.said.form == "above" and len({c for _, c in s.said.what}) == 2)
 (d1, c1), second = scene.said.what
 wish = replace(scene.said, what=((d1, next(c for c in range(6) if c not in (c1, second[1]) and not unseen(replace(scene.said, what=((d1, c), second))))), second))
@@ -339,7 +339,7 @@ print(card("scenes-text", "all", "without words", section="inpainting"))
 #
 # CIFAR-10 has labels, no captions, and nobody has written down that a truck is small and red. What can be made of labels are *wordings*: "a photo of a lorry", "this is a truck". They say no more than the label; but some wordings of every noun were kept out of training, so one can ask whether a wording that was never met is understood. **Before you run:** is it? And what does a sentence give that the label of notebook 13 did not?
 
-# %%
+# %% alt="Eight photographs drawn from captions. The plane is a pale streak under a blue sky, the ship a pale hull above a red stripe, the car red and black; pony, lorry, frog, puppy and stag are blotches in fitting colours. None is sharp."
 photos, view = pretrained("cifar-text"), load_space("cifar-text")
 asked = ("a photo of a pony", "a ship", "this is a lorry", "a picture of a plane", "a frog in a photo", "a small photo of a car", "a puppy", "a stag")
 snaps = painted(photos, view, photo_captions(asked), (32, 32), 3.0)

@@ -45,7 +45,7 @@ from minidiff.run.writing import written
 #
 # A map says of every pixel: ground, or the box of which digit in which colour. One-hot that is $11+6=17$ numbers a pixel, and each place of the latent map stands for $4\times4$ pixels: $272$ numbers. They are joined to the eight of the latent, and the first layer of the U-Net sees all of them. **Before you run:** what does the first convolution do with $[z_t;\,y]$? Write it as a sum.
 
-# %%
+# %% alt="Eight maps of coloured boxes, the pictures drawn from them at w = 1 and w = 4, and the real scenes. Every box holds a digit of its colour. At w = 1 several digits are misshapen; at w = 4 they are bold and mostly as in the real scene. The grounds differ from the real ones."
 denoiser, space, judge = pretrained("scenes-map"), load_space("scenes-map"), load_scene_judge()
 digits = mnist("test", budget(quick="embedded", full="auto"), quiet=True)
 crowd = held_out(budget(quick=60, full=1000), "crowd", digits=digits)
@@ -120,7 +120,7 @@ for name, network in (("as trained", denoiser.network), ("norms removed", bare))
     for what, changed in (("rolled by 8, answer rolled back", moved.roll(-8, -1)), ("places 32 to 39 changed", far)):
         lines[f"{what}, {name}"] = ((changed - base).abs().amax((0, 1, 2)) / base.std()).numpy()
 
-# %%
+# %% alt="How far a change is felt along the canvas. As trained, a change at places 32 to 39 moves the answer everywhere by about half a standard deviation. With the norms removed it fades in a straight line on the logarithmic axis, to less than a millionth at the far end."
 fig, ax = plots.panel(width=8, height=3.6)
 plots.curves(ax, range(40), {k: v + 1e-8 for k, v in lines.items()}, "place along the canvas", "largest difference / std of answers", log="y")
 ax.get_legend().remove()
@@ -142,7 +142,7 @@ assert rolled[16] < 0.05 < rolled[0] and changed[0] < 1e-5 and trained[0] > 0.1
 #
 # **Before you run:** no digit of training ever stood in a line of eight. Will it matter?
 
-# %%
+# %% alt=["A wide canvas on which the date 27 11 2026 was drawn in yellow handwritten digits on a dark ground. All eight digits can be read at once.", "A wide canvas with nine handwritten digits in six colours: 3, 1 4 1, 5 9 2, 6 3. All colours are as asked; the last digit should have been a 5."]
 for text, colour in (("27.11.2026", "yellow"), ("3 141 592 65", "rgbypwrgb")):
     labels, tint = written(text, (32, 160), colour)
     x = painted(denoiser, space, maps(labels[None], tint[None]), (32, 160), W)
@@ -170,7 +170,7 @@ fall = one[0]["drawn"]["pixels"]["value"] - next(r for r in one if r["size"] == 
 print(f"pixels as in the map, from the training size to 16 times its area: {-100 * fall:+.1f} points")
 assert fall < 0.1
 
-# %%
+# %% alt="A real scene of many coloured digits, and the same map drawn in one pass and by windows. Digits and colours stand where they should in all three. By windows some digits are misshapen, such as a red 5 that looks like an 8; the judge reads 100, 100 and 91 percent."
 big = held_out(1, "crowd", seed=5, size=(64, 128), digits=digits)
 cond, methods = map_of(big), {"one pass": denoiser, "windows, stride 16": Windowed(denoiser, 8, 4)}
 canvases = {name: painted(d, space, cond, (64, 128), W) for name, d in methods.items()}
@@ -207,7 +207,7 @@ class LocalNorm(torch.nn.Module):
 
 near = NetworkDenoiser(with_norms(denoiser.network, LocalNorm), denoiser.schedule, "v")
 
-# %% tags=["nbval-ignore-output"]
+# %% alt=["Four long strips with four white digits in the middle, of which the 6 is the plainest. In one pass the ground is even from end to end. By windows, at stride 24 and 16, and with local norms, it changes along the strip: bumps and a lighter patch at the left, plain or striped at the right.", "Level of the ground over the columns, without the middle, where the digits are. One pass is a flat line from end to end. By windows and with local norms the level rises to a peak near column 55, falls, and is lower on the right, with local norms most."] tags=["nbval-ignore-output"]
 labels, tint = (np.zeros((32, 256), np.uint8) for _ in range(2))
 labels[:, 96:160], tint[:, 96:160] = written("2026", (32, 64), "white")
 strip = maps(labels[None], tint[None])
@@ -267,7 +267,7 @@ def sampled(stride, steps=500):
         M = (a_s * D / count + b_s / b * (np.eye(L) - a * D / count)) @ M
     return M @ M.T
 
-# %%
+# %% alt="Left: correlation with the left end. In the law it stays at 0.7 however far; by windows it drops, at stride 16 to zero at once, with overlap in steps or a slope to zero by 40. Right: with overlap the variance falls well below 1, and is lowest in the middle for stride 2."
 covs = {"the law": true, "one pass": sampled(0)} | {f"windows, stride {s}": sampled(s) for s in (16, 12, 8, 2)}
 fig, (left, right) = plots.panel(2, width=4.8)
 corr = {name: c / np.sqrt(np.outer(np.diag(c), np.diag(c))) for name, c in covs.items()}
@@ -288,7 +288,7 @@ assert np.diag(covs["windows, stride 2"])[48] < 0.8 < np.diag(covs["windows, str
 #
 # The same with CIFAR-10. What is told is a *layout*: the mean colour of each tile of $8\times8$ pixels, sixteen colours a picture. `cifar-layout` was trained on $32\times32$; for a canvas of $64\times64$ or $96\times96$ the layout of a picture is stretched to it. This network *has* attention, at its two coarser resolutions. **Before you run:** sixteen colours say where sky and ground are. On a canvas nine times as large, will there be one horse, or nine?
 
-# %%
+# %% alt="A car, a ship, a truck and a horse, and pictures drawn to their colour layouts at three sizes. The colours always lie where they should. At 32 by 32 there are blurred sketches; enlarged, the ship survives, and the rest become mosaics of strokes."
 photos, view = pretrained("cifar-layout"), load_space("cifar-layout")
 source = budget(quick="embedded", full="auto")
 x = scale(cifar10("test", source, quiet=True).images[[1, 8, 9, 17]])
@@ -322,7 +322,7 @@ assert rows[0]["explained"]["value"] > 0.5
 #
 # A coarse scene is a map too: joined to the latent, one pixel for each place. `scenes-superres` learned it on $8\times8$ pixels and is run here on $16\times32$. **Before you run:** a digit is about three coarse pixels high. What can be restored, and what must be invented?
 
-# %%
+# %% alt="Super-resolution of a scene: coarse tiles of colour, the picture drawn from them, and the real scene. Strokes and colours lie where the tiles want them, and the ground has its bumps again, but several digits are other ones than in the real scene, or none."
 sharp = painted(pretrained("scenes-superres"), load_space("scenes-superres"), coarse_of(pictures(big)), (64, 128))
 fig, axes = plots.panel(3, width=4.4, height=2.5)
 small = F.avg_pool2d(pictures(big), 4)
