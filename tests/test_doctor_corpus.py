@@ -25,7 +25,7 @@ UNTOLD = {"decay and 1 - decay exchanged": "weights that have come to rest look 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("k", "sick"), enumerate(BLIND), ids=[sick.what for sick in BLIND])
+@pytest.mark.parametrize(("k", "sick"), [*enumerate(BLIND)], ids=[sick.what for sick in BLIND])
 def test_what_was_learnt_from_the_blind_part_stays_learnt(k, sick, request):
     if sick.what in UNTOLD:
         request.applymarker(pytest.mark.xfail(reason=UNTOLD[sick.what], strict=True))

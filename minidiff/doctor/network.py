@@ -132,7 +132,7 @@ def offset(bench: Bench) -> Iterator[Finding]:
     near = _best_other(_losses(bench, shifts, early, 3 * ROWS), early=True)
     losses = _losses(bench, others, levels(bench)[1:-1], ROWS)
     root, own = losses.pop(ROOT, []), losses.get("", [])
-    if near and surely_less(root, own) and _best_of_all(bench, ROOT, others[ROOT]):
+    if near and surely_less(root, own) and _best_of_all(bench, ROOT, others):
         what = "the table holds sqrt(alpha_bar), not alpha_bar: the network answers for its square"
         seen = f"told {ROOT} its error is less by {-surely(root, own):.1f} standard errors, and less than by any shift of t"
         yield Finding("table", what, "the least error when told t itself", seen)
@@ -141,10 +141,10 @@ def offset(bench: Bench) -> Iterator[Finding]:
         yield Finding("index offset", what, "the least error when told t itself", f"told {found[0]} {found[1]}")
 
 
-def _best_of_all(bench: Bench, name: str, other: Callable[[int], int]) -> bool:
-    """Whether this other time beats every constant shift of up to ten, over all levels of noise."""
+def _best_of_all(bench: Bench, name: str, others: Told) -> bool:
+    """Whether this one of the other times beats the rest, and every constant shift of up to ten, over all levels of noise."""
     shifts = {f"t {d:+d}": partial(int.__add__, d) for d in range(-10, 11)}
-    losses = _losses(bench, {name: other, **shifts}, levels(bench)[1:-1], ROWS)
+    losses = _losses(bench, others | shifts, levels(bench)[1:-1], ROWS)
     return min(losses, key=lambda n: float(np.mean([np.log(e.mean()) for e in losses[n]]))) == name
 
 
