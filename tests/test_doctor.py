@@ -47,6 +47,14 @@ def test_data_far_too_strong():
     assert examine(Patient(right, SCHEDULE), 100 * X).diagnosis == "data scale"
 
 
+@pytest.mark.parametrize("shift", [1, 4])
+def test_a_shift_of_t_is_not_taken_for_a_table_of_roots(shift):
+    """Four steps of twenty look like the root of the table at every level of noise, but the shift fits better."""
+    roots = Patient(right, np.sqrt(SCHEDULE.alpha_bar))
+    assert examine(roots, X).diagnosis == "table"
+    assert examine(Patient(lambda x, t: right(x, np.minimum(t + shift, 20)), SCHEDULE), X).diagnosis == "index offset"
+
+
 def test_a_table_that_is_none_ends_the_examination():
     report = examine(Patient(right, np.r_[SCHEDULE.alpha_bar[:10], 2.0]), X)
     assert report.diagnosis == "table" and report.skipped[0][0] == "all later rungs" and "entry 10" in report.findings[0].seen

@@ -1,4 +1,4 @@
-"""Examine the whole corpus of tests/sick_models.py and write docs/DOCTOR.md: rates, the confusion table, every miss.
+"""Examine the whole corpus of tests/sick_models.py and tests/sick_models_blind.py, and write docs/DOCTOR.md: rates, the confusion table, every miss.
 
 Run from the repository: python tools/doctor_table.py
 """
@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import sick_models  # noqa: E402
+import sick_models_blind  # noqa: E402
 
 from minidiff.doctor import examine  # noqa: E402
 
@@ -18,13 +19,15 @@ PARTS = {
     "FIRST": "written together with the rungs",
     "LATER": "written when the rungs stood, before they were run on it; afterwards the rungs were improved",
     "LAST": "written after that, before the rungs were run on it",
+    "BLIND": "written by someone who had not read the rungs; afterwards the rungs were improved",
 }
 BEFORE = (ROOT / "tools" / "doctor_first_sight.txt").read_text(encoding="utf-8")
 
 
 def diagnose(part):
-    for k, sick in enumerate(getattr(sick_models, part)):
-        patient, x_0 = sick_models.consult(sick, k)
+    where = sick_models_blind if part in ("BLIND", "UNUSUAL") else sick_models
+    for k, sick in enumerate(getattr(where, part)):
+        patient, x_0 = where.consult(sick, k)
         yield sick, examine(patient, x_0).diagnosis or "none"
 
 
@@ -37,7 +40,7 @@ def main():
         misses += [f"| {sick.defect} | {sick.what} | {name} |" for sick, name in found if name != sick.defect]
         confusion.update((sick.defect, name) for sick, name in found)
     n, right = sum(confusion.values()), sum(c for (a, b), c in confusion.items() if a == b)
-    healthy = list(diagnose("HEALTHY"))
+    healthy = [*diagnose("HEALTHY"), *diagnose("UNUSUAL")]
     accused = [f"{sick.what} ({name})" for sick, name in healthy if name != "none"]
     table = [f"| {a} | {b} | {c} |" for (a, b), c in sorted(confusion.items())]
 
@@ -45,7 +48,7 @@ def main():
         HEAD, "## Rates", "", "| part | when it was written | models | right | rate |", "|---|---|---|---|---|", *rows,
         f"| all | | {n} | {right} | {right / n:.1%} |", "",
         f"Healthy models: {len(healthy)}, accused: {len(accused)}{': ' + ', '.join(accused) if accused else ''}.", "",
-        "## At first sight", "", BEFORE, "## Misses", "", "| defect | the mistake | named |", "|---|---|---|", *misses, "",
+        "## At first sight", "", BEFORE, "## Misses today", "", "| defect | the mistake | named |", "|---|---|---|", *misses, "",
         "## Confusion", "", "| seeded | named first | models |", "|---|---|---|", *table, "",
     ]  # fmt: skip
     (ROOT / "docs" / "DOCTOR.md").write_text("\n".join(lines), encoding="utf-8")
@@ -57,8 +60,8 @@ HEAD = """# The doctor
 `minidiff.doctor.examine(patient, x_0)` measures a diffusion model on a ladder of rungs and names the most likely defect, with what was expected, what was seen and
 the page to read. This page says how often it is right. `python tools/doctor_table.py` measures it anew and writes this page.
 
-The corpus (`tests/sick_models.py`) holds exact denoisers of Gaussian mixtures, and samplers around them, with one mistake each from the list of typical mistakes or from public teaching
-code, on three laws of data (and two more where a mistake needs them), linear and cosine schedules of 50, 200 and 1000 steps, in NumPy and in torch. A diagnosis counts as right if the
+The corpus (`tests/sick_models.py`, and `tests/sick_models_blind.py` for the part BLIND) holds exact denoisers of Gaussian mixtures, and samplers around them, with one mistake each from the
+list of typical mistakes or from public teaching code, on twelve laws of data of one to six dimensions, linear, cosine and sigmoid schedules of 30 to 1000 steps, in NumPy and in torch. A diagnosis counts as right if the
 *first* defect named is the seeded one. A healthy model counts as accused if anything at all is named.
 """
 

@@ -27,13 +27,23 @@ def average(bench: Bench) -> Iterator[Finding]:
     if claim.start is not None:
         start = _flat(claim.start)
         (_, b), *_ = np.linalg.lstsq(np.stack([raw, start], 1), averaged, rcond=None)
-        if b > SHARE and left > SHARE / 2:
-            what = "the decay is too slow for so short a run: the average is still the untrained network"
-            yield Finding("average of the start", what, f"a share of the start under {SHARE}", f"{b:.3g} (decay^steps = {left:.3g})")
+        slow, straight = left > SHARE / 2, _straight(claim.decay, claim.steps)
+        if b > SHARE + (0.0 if slow else straight):
+            what = "the decay is too slow for so short a run" if slow else "the average was updated at fewer steps than it is said to be"
+            seen = f"{b:.3g} (decay^steps = {left:.3g}; a run at constant speed would leave {straight:.3g})"
+            yield Finding("average of the start", f"{what}: it is still the untrained network", f"a share of the start under {SHARE}", seen)
             return
     if left > SHARE and abs(size - (1 - left)) < abs(size - 1):
         what = "the average began at zero and is not divided by 1 - decay^steps"
         yield Finding("average from zero", what, "a size of 1, relative to raw", f"{size:.3g} (1 - decay^steps: {1 - left:.3g})")
+
+
+def _straight(decay: float, steps: int) -> float:
+    """The share of the start in the average of a run that goes to `raw` at constant speed: sum of decay^k / steps, k = 1..steps.
+
+    A run that slows down, as training does, leaves less.
+    """
+    return float(np.sum(decay ** np.arange(1, steps + 1))) / steps
 
 
 def _flat(weights: object) -> Float:

@@ -54,6 +54,8 @@ SMALL, LARGE = Form("", "ancestral (beta-tilde)"), Form("", "ancestral (beta)")
 BETWEEN = Form("", "ancestral (between beta-tilde and beta)")
 DDIM = Form("", "DDIM", still=True)
 CLIPPED, CLIPPED_DDIM = Form("clipping", "ancestral, x_0 clipped"), Form("clipping", "DDIM, x_0 clipped", still=True)
+CLIPS = (CLIPPED, CLIPPED_DDIM)  # right where no data lie beyond the ends
+CLIPPED_MEAN = Form("clipping", "the mean of the step is clipped, not x_0")
 ETA = Form("", "DDIM with eta")
 MULTISTEP = Form("", "two-step solver", still=True)
 SLIPS: dict[tuple[str, str], Callable[[Float, Float, Float, Pair], Float]] = {
@@ -141,6 +143,7 @@ def means(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float
     yield CLIPPED, c_0 * cut + c_t * h.x, low, high
     yield CLIPPED_DDIM, signal * cut + noise * again, 0.0, 0.0
     yield CLIPPED_DDIM, signal * cut + noise * e, 0.0, 0.0
+    yield CLIPPED_MEAN, np.clip(mean, *h.box), low, high
     p = pair(h, schedule)
     for (defect, what), slip in SLIPS.items():
         still = defect == "DDIM direction"
@@ -158,7 +161,10 @@ def pair(h: Heard, schedule: Schedule) -> Pair:
 def _elsewhere(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float, float, float]]:
     """The right formulas at the wrong entries of the table."""
     others = [("sampler index", f"the step reads the table at t {d:+d}", h.s + d, h.t + d) for d in (-2, -1, 1, 2)]
+    if h.earlier is not None:
+        others.append(("sampler index", "the network is told s, where the step goes, not t", h.t, h.earlier))
     if h.s < h.t - 1:
+        yield from _half_respaced(h, kind, schedule)
         others.append(("stride", "a step to t - 1, with the beta_t of the full chain, although times are skipped", h.t - 1, h.t))
     for defect, what, s, t in others:
         if not 0 < s < t <= schedule.T:
@@ -169,3 +175,13 @@ def _elsewhere(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, 
         x_0, e = h.read(kind, schedule, t)
         yield Form(defect, what), c_0 * x_0 + c_t * h.x, min(bounds), max(bounds)
         yield Form(defect, what, still=True), ode_step(schedule, h.x, e, t, s), 0.0, 0.0
+
+
+def _half_respaced(h: Heard, kind: str, schedule: Schedule) -> Iterator[tuple[Form, Float, float, float]]:
+    """Mean from eps, where times are skipped, with one of alpha and beta of the full chain and the other of the pair."""
+    _, e = h.read(kind, schedule)
+    low, high = float(posterior_variance(schedule, h.s, h.t)), float(schedule.beta_ts(h.s, h.t))
+    full, whole = float(schedule.beta[h.t]), float(schedule.beta_ts(h.s, h.t))
+    for what, beta, alpha in (("alpha_t", whole, 1 - full), ("beta_t", full, 1 - whole)):
+        mean = (h.x - beta / np.sqrt(1 - schedule.alpha_bar[h.t]) * e) / np.sqrt(alpha)
+        yield Form("stride", f"the {what} of the full chain in the mean although times are skipped"), mean, low, high

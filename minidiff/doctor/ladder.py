@@ -35,7 +35,7 @@ def examine(patient: Patient, x_0: Array, seed: int = 0) -> Report:
     step of the sampler, guidance, average; those for which the patient brings nothing are skipped, and of the four that judge the network
     and the three that judge the sampler the first that finds something hides the others of its kind, which it would explain. Raises
     ValueError for data or outputs that are not finite or of wrong shapes. Takes seconds for points, and as long as the patient's sampler
-    takes for one small batch. Checked by tests/test_doctor.py, and on a hundred sick and healthy models by tests/test_doctor_corpus.py.
+    takes for one small batch. Checked by tests/test_doctor.py, and on 186 models, sick and healthy, by tests/test_doctor_corpus.py.
     """
     table, found = read_table(patient)
     bench = Bench(patient, x_0, _data(x_0), table, np.random.default_rng(seed))

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from minidiff.doctor.forms import BETWEEN, DDIM, means
+from minidiff.doctor.noise import FLOAT32, rest
 from minidiff.doctor.patient import Bench, Float
 from minidiff.doctor.report import Finding
-from minidiff.doctor.sampler import FLOAT32, rest
 from minidiff.doctor.steps import Heard
 
 SEEN = 1e-2  # of the noise left at the last time: what may be wrong with the result before it counts

@@ -6,7 +6,8 @@ eps, as v, with the other sign, told another time) the right one has the least e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,13 +15,17 @@ import numpy as np
 from minidiff.doctor.patient import Bench, Float
 from minidiff.doctor.report import Finding
 from minidiff.prediction import KINDS, from_output
+from minidiff.process import posterior_weights
 
+Told = dict[str, Callable[[int], int]]  # other times that a network might answer for, by name
 SIGMAS = 5.0  # standard errors before a difference of errors counts
 BETTER = 1.1  # another reading must lower the error by a tenth on average, or the author's stands
 OWN = 0.1  # of the power of what it should say: the error that a network may have beyond a straight line's (a third in amplitude)
+EVEN = 1.1  # slopes at all noise levels within a tenth of each other: one factor
 SLOPE = 1.2  # a constant factor on the output counts from here
 FEELS = 1.1  # a step of one in t is felt where it changes the noise by a tenth: only there is a shift by one looked for
 ROWS = 10_000
+ROOT = "the time whose alpha_bar is the root of this one's"
 
 
 def levels(bench: Bench) -> list[int]:
@@ -46,7 +51,8 @@ def hearing(bench: Bench) -> Iterator[Finding]:
         what = "the network refuses a time of the table: its own numbering is another"
         yield Finding("index offset", what, f"an answer at {which}", f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")
         return
-    same = [bool(np.array_equal(a, b)) for a, b in pairwise(said)]
+    # an output that is one for all x says nothing of t: such a network is dead there, which the error against t shows
+    same = [bool(np.array_equal(a, b) and (a != a[0]).any()) for a, b in pairwise(said)]
     if len(probes) > 1 and sum(same) >= max(1, len(same) // 4):
         what = "the network is not told t, or ignores it" if all(same) else "the network gives one answer for many times"
         spans = ", ".join(f"{bench.told(a)} and {bench.told(b)}" for (a, b), s in zip(pairwise(probes), same, strict=True) if s)
@@ -70,9 +76,11 @@ def reading(bench: Bench) -> Iterator[Finding]:
     own = errors[claim, ""]
     score = {key: float(np.mean([np.log(e.mean() / c.mean()) for e, c in zip(rows, own, strict=True)])) for key, rows in errors.items()}
     score[claim, "scaled"] += float(np.log(BETTER))  # it has a number more to choose than the others
-    best = min(score, key=lambda key: score[key])
+    best = min(score, key=lambda key: (round(score[key], 9), key[0] != claim))  # minus a score over noise is an eps: the claim's kind first
     if score[best] > -np.log(BETTER) or not surely_less(errors[best], own):
-        return
+        best = claim, "scaled"  # where the error is hardly the output's, at much noise, a factor shows in the slopes alone
+        if max(slopes) > EVEN * min(slopes) or min(abs(np.log(np.maximum(slopes, 1e-9)))) < np.log(SLOPE):
+            return
     if best[1] != "scaled":
         yield _read_as(bench, best, score[best])
     elif abs(np.log(abs(factor))) > np.log(SLOPE):
@@ -88,7 +96,8 @@ def readings(bench: Bench, out: Float, x_t: Float, t: int) -> dict[tuple[str, st
         for change, factor in (("", 1.0), ("-", -1.0), ("times noise", 1 / noise), ("over noise", noise)):
             if change in ("", "-") or kind in ("eps", "x_0"):
                 read[kind, change] = from_output(kind, factor * out, x_t, signal, noise).x_0
-    return read
+    c_0, c_t = posterior_weights(bench.schedule, t - 1, t)
+    return read | {("the mean of x_{t-1}", ""): (out - c_t * x_t) / c_0}
 
 
 def _read_as(bench: Bench, best: tuple[str, str], score: float) -> Finding:
@@ -109,42 +118,59 @@ def offset(bench: Bench) -> Iterator[Finding]:
     """Is the network told the time of its input? Its error must be least there, not when it is told t - 1, t + 1, T + 1 - t or the like.
 
     A shift by one is sought only at the small t where it changes the noise by a tenth or more, so that a network that is a few per cent
-    off, as every trained one is, is not taken for a shifted one.
+    off, as every trained one is, is not taken for a shifted one. If over all levels of noise it answers best when told the time whose
+    alpha_bar is the root of this one's, better than by any shift, it is not the time that is wrong but the table, which holds roots.
     """
-    schedule, T = bench.schedule, bench.schedule.T
-    noise = schedule.scales(np.arange(T + 1))[1]
+    abar, T = bench.schedule.alpha_bar, bench.schedule.T
+    noise = bench.schedule.scales(np.arange(T + 1))[1]
     early = [t for t in range(2, T - 1) if noise[t + 1] / noise[t] > FEELS][:8]
-    for names, times, rows in (
-        ({f"t {d:+d}": d for d in (-2, -1, 1, 2)}, early, 3 * ROWS),
-        ({"T + 1 - t": 0, "t / 2": 0, "2 t": 0}, levels(bench)[1:-1], ROWS),
-    ):
-        losses: dict[str, list[Float]] = {}
-        for t in times:
-            x_0, eps, x_t = bench.noisy(t, repeats(bench, rows))
-            goal = bench.goal(bench.patient.output, x_0, eps, t)
-            others = {"": t, **{name: _other(name, d, t, T) for name, d in names.items()}}
-            for name, told in others.items():
-                losses.setdefault(name, []).append(by_point(bench, (bench.ask(x_t, told) - goal) ** 2))
-        if losses and (found := _best_other(losses, early=names.get("t +1") == 1)):
-            yield found
-            return
+    shifts: Told = {f"t {d:+d}": partial(int.__add__, d) for d in (-2, -1, 1, 2)}
+    others: Told = {
+        "T + 1 - t": lambda t: T + 1 - t, "t / 2": lambda t: t // 2, "2 t": lambda t: 2 * t,
+        ROOT: lambda t: int(np.argmin(np.abs(abar**2 - abar[t]))),
+    }  # fmt: skip
+    near = _best_other(_losses(bench, shifts, early, 3 * ROWS), early=True)
+    losses = _losses(bench, others, levels(bench)[1:-1], ROWS)
+    root, own = losses.pop(ROOT, []), losses.get("", [])
+    if near and surely_less(root, own) and _best_of_all(bench, ROOT, others):
+        what = "the table holds sqrt(alpha_bar), not alpha_bar: the network answers for its square"
+        seen = f"told {ROOT} its error is less by {-surely(root, own):.1f} standard errors, and less than by any shift of t"
+        yield Finding("table", what, "the least error when told t itself", seen)
+    elif found := near or _best_other(losses, early=False):
+        what = f"the network answers for another time than the one it is told: told {found[0]}, it answers better"
+        yield Finding("index offset", what, "the least error when told t itself", f"told {found[0]} {found[1]}")
 
 
-def _other(name: str, shift: int, t: int, T: int) -> int:
-    other = t + shift if shift else {"T + 1 - t": T + 1 - t, "t / 2": t // 2, "2 t": 2 * t}[name]
-    return min(max(other, 1), T)
+def _best_of_all(bench: Bench, name: str, others: Told) -> bool:
+    """Whether this one of the other times beats the rest, and every constant shift of up to ten, over all levels of noise."""
+    shifts = {f"t {d:+d}": partial(int.__add__, d) for d in range(-10, 11)}
+    losses = _losses(bench, others | shifts, levels(bench)[1:-1], ROWS)
+    return min(losses, key=lambda n: float(np.mean([np.log(e.mean()) for e in losses[n]]))) == name
 
 
-def _best_other(losses: dict[str, list[Float]], early: bool) -> Finding | None:
+def _losses(bench: Bench, others: Told, times: list[int], rows: int) -> dict[str, list[Float]]:
+    """Errors of the output by point, at each of these times, told the time itself ("") and told the others."""
+    losses: dict[str, list[Float]] = {}
+    for t in times:
+        x_0, eps, x_t = bench.noisy(t, repeats(bench, rows))
+        goal = bench.goal(bench.patient.output, x_0, eps, t)
+        for name, other in {"": lambda t: t, **others}.items():
+            told = min(max(other(t), 1), bench.schedule.T)
+            losses.setdefault(name, []).append(by_point(bench, (bench.ask(x_t, told) - goal) ** 2))
+    return losses
+
+
+def _best_other(losses: dict[str, list[Float]], early: bool) -> tuple[str, str] | None:
+    """The told time with the least error, and by how much it is less, where that is beyond doubt."""
+    if not losses:
+        return None
     own = losses.pop("")
     score = {name: surely(rows, own) for name, rows in losses.items()}
     best = min(score, key=lambda name: score[name])
     gain = float(np.mean([np.log(c.mean() / e.mean()) for e, c in zip(losses[best], own, strict=True)]))
     if score[best] > -SIGMAS or (not early and gain < np.log(BETTER)):
         return None
-    what = f"the network answers for another time than the one it is told: told {best}, it answers better"
-    seen = f"told {best} its error is less by {-score[best]:.1f} standard errors"
-    return Finding("index offset", what, "the least error when told t itself", seen)
+    return best, f"its error is less by {-score[best]:.1f} standard errors"
 
 
 def untrained(bench: Bench) -> Iterator[Finding]:

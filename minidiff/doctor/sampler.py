@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidiff.doctor.forms import BETWEEN, SMALL, VARIANCES, Form, means, pair
-from minidiff.doctor.patient import Bench, Float
+from minidiff.doctor.forms import BETWEEN, CLIPS, SMALL, VARIANCES, Form, means, pair
+from minidiff.doctor.noise import FLOAT32, clipped_states, noise_law, noisy, repeated, rest
+from minidiff.doctor.patient import Bench
 from minidiff.doctor.report import Finding
 from minidiff.doctor.steps import Heard
 from minidiff.doctor.table import MATERIAL_NATS
 from minidiff.process import posterior_variance
 
-FLOAT32 = 1e-4  # of the root mean square of x: what a step in float32, with a table in float32, may be off by
 NATS = 20.0  # by which a wrong step must be likelier than every right one: odds of e^20, against some 60 forms looked at
 MOST = 96  # steps looked at, over the whole way
 
@@ -33,6 +33,11 @@ def order_of_calls(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
     rising = [h for h in heard[:-1] if h.s > h.t]
     if rising:
         yield Finding("stride", "the sampler walks towards the noise", "falling t", f"{told(rising[0].t)}, then {told(rising[0].s)}")
+        return
+    power, off = float(np.mean(heard[0].x ** 2)), float(6 * np.sqrt(2 / heard[0].x.size))
+    if not 1 - off < power < 1 + off:
+        what = "the walk does not start from a draw of N(0, I)"
+        yield Finding("sampler start", what, f"a mean square of 1 ({off:.2g})", f"{power:.3g} at the first call, t = {told(first)}")
         return
     a = float(schedule.alpha_bar[first])
     nats = -(a + np.log1p(-a)) / 2 + a * float(np.mean(bench.x_0**2)) / 2
@@ -55,19 +60,32 @@ def steps(bench: Bench, heard: list[Heard]) -> Iterator[Finding]:
         chosen = [chosen[i] for i in sorted({int(i) for i in np.linspace(0, len(chosen) - 1, MOST)})]
     if not chosen:
         return
-    if law := noise_law(bench, chosen):
+    if law := noise_law(bench, chosen) or repeated(bench, chosen) or clipped_states(chosen) or _quiet(bench, chosen):
         yield law
         return
     scores, seen = likelihoods(bench, chosen)
     right = max((form for form in scores if not form.defect), key=lambda f: scores[f])
     best = max(scores, key=lambda f: scores[f])
-    if scores[best] - scores[right] <= NATS or (best.defect == "clipping" and not _cuts(bench, chosen[0])):
-        best = Form("", best.what, best.still) if best.defect == "clipping" else right
+    if scores[best] - scores[right] <= NATS or (best in CLIPS and not _cuts(bench, chosen[0])):
+        best = Form("", best.what, best.still) if best in CLIPS else right
     if misfit := unexplained(bench, chosen, best):
         yield misfit
     elif best.defect:
         nats = f"likelier by {scores[best] - scores[right]:.3g} nats than {right.what} steps"
         yield Finding(best.defect, best.what, _expected(bench, chosen), f"{seen[best]}; {nats} (over {len(chosen)} steps)")
+
+
+def _quiet(bench: Bench, chosen: list[Heard]) -> Finding | None:
+    """Steps that go to the posterior mean without noise, among others that add it. (A walk that changes to DDIM is right.)"""
+    quiet = [h for h in chosen if not noisy(bench, h)]
+    if not 2 <= len(quiet) < len(chosen):
+        return None
+    scores, _ = likelihoods(bench, quiet)
+    best, right = max(scores, key=lambda f: scores[f]), max(score for form, score in scores.items() if not form.defect)
+    if best.defect != "missing noise" or scores[best] - right <= NATS:
+        return None
+    seen = f"{len(quiet)} of {len(chosen)} steps add none, t = {bench.told(quiet[-1].t)} to {bench.told(quiet[0].t)}"
+    return Finding("missing noise", "some steps return the mean only", "noise at every step but the last", seen)
 
 
 def _cuts(bench: Bench, h: Heard) -> bool:
@@ -111,37 +129,6 @@ def _expected(bench: Bench, chosen: list[Heard]) -> str:
     h = chosen[len(chosen) // 2]
     low, high = float(posterior_variance(bench.schedule, h.s, h.t)), float(bench.schedule.beta_ts(h.s, h.t))
     return f"the posterior mean with a variance of {low:.3g} to {high:.3g} at t = {bench.told(h.t)}, or DDIM's step"
-
-
-def _basis(bench: Bench, h: Heard) -> Float:
-    x_0, _ = h.read(bench.patient.output, bench.schedule)
-    before = [] if h.before is None else [h.before]  # solvers of second order look back
-    return np.stack([v.ravel() for v in (np.ones_like(h.x), h.x, x_0, np.clip(x_0, *h.box), *before)], 1)
-
-
-def rest(bench: Bench, h: Heard) -> Float:
-    """What is left of x_s when all that x_t and the guess of x_0 explain is taken away: the noise, up to its scale."""
-    basis = _basis(bench, h)
-    weights, *_ = np.linalg.lstsq(basis, h.x_next.ravel(), rcond=None)
-    return np.asarray(h.x_next.ravel() - basis @ weights)
-
-
-def noisy(bench: Bench, h: Heard) -> bool:
-    """Whether this step adds noise, beyond what rounding to float32 looks like."""
-    return bool(rest(bench, h).std() > 10 * FLOAT32 * np.sqrt(np.mean(h.x**2)))
-
-
-def noise_law(bench: Bench, chosen: list[Heard]) -> Finding | None:
-    """Kurtosis of the noise: 3 if it is normal (standard error sqrt(24 / n)), 1.8 if uniform."""
-    parts = [r / r.std() for h in chosen if noisy(bench, h) for r in [rest(bench, h)]]
-    if not parts:
-        return None
-    z = np.concatenate(parts)
-    kurtosis, error = float(np.mean(z**4)), float(np.sqrt(24 / len(z)))
-    if kurtosis < 2.4 and kurtosis < 3 - 6 * error:  # 2.4: half-way to the uniform law's
-        seen = f"{kurtosis:.3g}; 1.8 is that of a uniform law"
-        return Finding("noise law", "the noise added is not normal", f"kurtosis 3 ({error:.2g})", seen)
-    return None
 
 
 def unexplained(bench: Bench, chosen: list[Heard], best: Form) -> Finding | None:

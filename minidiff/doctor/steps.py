@@ -21,7 +21,8 @@ class Refused(ValueError):
 class Heard:
     """One step: at x the network, told t (the paper's), said out; then came x_next, for which it will be told s (0: the end).
 
-    before: the guess of x_0 one step earlier, which solvers of second order use. box: where guesses of x_0 are clipped, if they are.
+    before, earlier: the guess of x_0 one step earlier, which solvers of second order use, and the time that was told there. box: where
+    guesses of x_0 are clipped, if they are.
     """
 
     x: Float
@@ -30,6 +31,7 @@ class Heard:
     t: int
     s: int
     before: Float | None = None
+    earlier: int | None = None
     box: tuple[float, float] = (-1.0, 1.0)
 
     def read(self, kind: str, schedule: Schedule, t: int | None = None) -> tuple[Float, Float]:
@@ -69,10 +71,11 @@ def overhear(bench: Bench, rows: int) -> list[Heard]:
     states = [x for x, _, _ in calls] + [checked("the sampler's result", end, start.shape)]
     times = [t for _, _, t in calls] + [0]
     heard: list[Heard] = []
-    before, box = None, box_of(states[-1])
+    before, earlier, box = None, None, box_of(states[-1])
     for k, (x, out, t) in enumerate(calls):
         checked("x_t of a call", x, start.shape, f" at t = {t}")
-        heard.append(Heard(x, checked("the output", out, x.shape, f" at t = {t}"), states[k + 1], t, times[k + 1], before, box))
+        heard.append(Heard(x, checked("the output", out, x.shape, f" at t = {t}"), states[k + 1], t, times[k + 1], before, earlier, box))
+        earlier = t
         inside = 1 <= t <= bench.schedule.T
         before = heard[-1].read(patient.output, bench.schedule)[0] if inside else None
     return heard
