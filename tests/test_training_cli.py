@@ -61,7 +61,8 @@ def test_ctrl_c_and_kill_9_at_random_moments_leave_the_uninterrupted_run(tmp_pat
     """The same weights and averages, bit for bit, and the same log: each step once, none missing."""
     settings = [*QUICK, "--set", "train.steps=1500"]
     whole = start(tmp_path / "whole", *settings)
-    assert whole.wait(300) == 0, whole.stderr.read()
+    _, err = whole.communicate(timeout=300)
+    assert whole.returncode == 0, err
     broken, rng = tmp_path / "broken", random.Random()
     for stop in [signal.SIGINT, signal.SIGINT, signal.SIGKILL, signal.SIGINT, None]:
         size = logged(broken)
@@ -88,7 +89,8 @@ def test_a_write_that_fails_is_one_line_and_leaves_the_old_state(tmp_path):
     while p.poll() is None and not (tmp_path / "state.pt").exists():
         time.sleep(0.002)
     p.send_signal(signal.SIGINT)
-    assert p.wait(60) == 130
+    p.communicate(timeout=60)
+    assert p.returncode == 130
     old = (tmp_path / "state.pt").read_bytes()
     p = start(tmp_path, *QUICK, "--set", "train.steps=4000", limit=100_000)
     _, err = p.communicate(timeout=60)

@@ -160,7 +160,7 @@ assert nearer[0] < nearer[1] and further[0] > further[1]  # weights of x_0 and o
 controls.T.value, controls.t.value, controls.back.value = 1000, 500, 1  # back to the start: your turn
 
 # %% [markdown]
-# *What to see:* $x_0$ takes over some 145 steps back, a seventh of the whole road. The weights know only $\bar\alpha_s$ and
+# **See.** $x_0$ takes over some 145 steps back, a seventh of the whole road. The weights know only $\bar\alpha_s$ and
 # $\bar\alpha_t$, so what counts is how *far apart* the two ends are and not into how many steps the road is cut: one of a
 # thousand steps gives $x_0$ a weight of 0.003, one of twenty-five 0.137. A poor guess of $x_0$ does little harm in a small step
 # and a lot in a large one; keep that in mind for notebook 08. Asked all the way back, $s=0$, the answer is $x_0$, with variance 0.

@@ -223,7 +223,7 @@ a = looked(signal * z_0 + sigma * torch.randn(z_0.shape, generator=torch.Generat
 fig, axes = plots.panel(len(words) + 1, width=1.25, height=1.5)
 axes[0].imshow(scene.picture)
 for ax, word, share in zip(axes[1:], words, a.movedim(-1, 0)[: len(words)], strict=True):
-    ax.imshow(scene.picture, alpha=0.35), ax.imshow(share, extent=(-0.5, 31.5, 31.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=a[..., 1:].max())
+    ax.imshow(scene.picture, alpha=0.35), ax.imshow(share.numpy(), extent=(-0.5, 31.5, 31.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=a[..., 1:].max().item())
     ax.set_title(f"{word}\n{share.mean():.2f}", fontsize=8)
 _ = [ax.axis("off") for ax in axes], plt.show()
 

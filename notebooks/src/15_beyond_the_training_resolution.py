@@ -176,7 +176,7 @@ cond, methods = map_of(big), {"one pass": denoiser, "windows, stride 16": Window
 canvases = {name: painted(d, space, cond, (64, 128), W) for name, d in methods.items()}
 fig, axes = plots.panel(3, width=4.4, height=2.5)
 for ax, (name, x) in zip(axes, (("real", pictures(big)), *canvases.items()), strict=True):
-    ax.imshow((x[0].permute(1, 2, 0) + 1) / 2), ax.axis("off")
+    ax.imshow((x[0].permute(1, 2, 0).numpy() + 1) / 2), ax.axis("off")
     ax.set_title(f"{name}: digits {agreement(judge, x, big)['digits']['value']:.0%}")
 plt.show()
 
@@ -215,7 +215,7 @@ ways = {"one pass": denoiser, "windows, stride 24": Windowed(denoiser, 8, 6), "w
 strips = {name: painted(d, space, strip, (32, 256), 1.0) for name, d in ways.items()}
 fig, axes = plots.panel(1, 4, width=9, height=1.3)
 for ax, (name, x) in zip(axes, strips.items(), strict=True):
-    ax.imshow((x[0].permute(1, 2, 0) + 1) / 2), ax.axis("off"), ax.set_title(name, fontsize=9)
+    ax.imshow((x[0].permute(1, 2, 0).numpy() + 1) / 2), ax.axis("off"), ax.set_title(name, fontsize=9)
 plt.show()
 fig, ax = plots.panel(width=7)
 free = np.where(np.abs(np.arange(8, 256, 16) - 128) < 32, np.nan, 1)  # no digits there
@@ -297,7 +297,7 @@ for i in range(4):
     asked = [canvas_layout(x[i : i + 1], k) for k in (1, 2, 3)]
     row = [x[i], *[painted(photos, view, Condition(image=c), (32 * k, 32 * k), 2.0, seed=1)[0] for k, c in enumerate(asked, 1)]]
     for ax, p, name in zip(axes[4 * i : 4 * i + 4], row, ("the picture whose colours", "32 x 32", "64 x 64", "96 x 96"), strict=True):
-        ax.imshow((p.permute(1, 2, 0) + 1) / 2), ax.axis("off")
+        ax.imshow((p.permute(1, 2, 0).numpy() + 1) / 2), ax.axis("off")
         ax.set_title(name if i == 0 else "", fontsize=8)
 plt.show()
 
@@ -327,7 +327,7 @@ sharp = painted(pretrained("scenes-superres"), load_space("scenes-superres"), co
 fig, axes = plots.panel(3, width=4.4, height=2.5)
 small = F.avg_pool2d(pictures(big), 4)
 for ax, (name, p) in zip(axes, (("told: 16 x 32 pixels", small), ("drawn: 64 x 128", sharp), ("the real scene", pictures(big))), strict=True):
-    ax.imshow((p[0].permute(1, 2, 0) + 1) / 2), ax.axis("off"), ax.set_title(name)
+    ax.imshow((p[0].permute(1, 2, 0).numpy() + 1) / 2), ax.axis("off"), ax.set_title(name)
 plt.show()
 assert F.mse_loss(F.avg_pool2d(sharp, 4), small) < 0.02  # what was told is kept
 print(card("scenes-superres", "digits", "colours", "psnr", section="superres"))
