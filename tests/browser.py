@@ -52,14 +52,13 @@ def jupyter(command, first, tmp_path):
         port = s.getsockname()[1]
     token = secrets.token_hex(16)
     command = [sys.executable, "-m", *command, "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-               f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly",
-               "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+               f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
     command += ["--allow-root"] if os.geteuid() == 0 else []
     with (tmp_path / "lab.log").open("w") as log:
         process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={token}", process, tmp_path / "lab.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/{first}?token={token}&reset"
+            yield f"http://127.0.0.1:{port}/lab/tree/{first}?token={token}"
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -89,6 +88,7 @@ def looking_at(url):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.goto(url)
         page.locator(".jp-Notebook").first.wait_for(timeout=60_000)
+        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60_000)
         page.expect = sync_api.expect
         yield page
         browser.close()

@@ -10,6 +10,8 @@ import time
 import pytest
 from browser import CHROMIUM, READY, ROOT, RUN_ALL, enter, jupyter, keep_a_picture, looking_at
 
+from minidiff.run.lab import QUIET
+
 EXPLORERS = {  # notebook -> how many explorers it shows
     "02_forward_process": 1, "03_posterior": 1, "04_variational_bound": 1, "08_fast_sampling": 2, "12_latent_space": 1,
 }  # fmt: skip
@@ -27,7 +29,7 @@ def page(tmp_path, request):
     work = tmp_path / "work"
     work.mkdir()
     shutil.copy(ROOT / "notebooks" / name, work)
-    with jupyter(["jupyterlab", f"--ServerApp.root_dir={work}"], name, tmp_path) as url, looking_at(url) as page:
+    with jupyter(["jupyterlab", f"--ServerApp.root_dir={work}", *QUIET], name, tmp_path) as url, looking_at(url) as page:
         done = page.evaluate(RUN_ALL)
         assert done and all(count and not errors for count, errors in done)
         yield page
