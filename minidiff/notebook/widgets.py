@@ -82,7 +82,7 @@ def patient(control: ipw.Widget) -> ipw.Widget:
 def log_slider(value: float, low: float, high: float, label: str = "") -> ipw.Widget:
     """A slider that moves by equal factors from low to high."""
     low, high = float(np.log10(low)), float(np.log10(high))
-    return ipw.FloatLogSlider(value=value, min=low, max=high, step=0.05, description=label, readout_format=".2g")
+    return ipw.FloatLogSlider(value=value, min=low, max=high, step=0.05, description=label, readout_format=".3g")
 
 
 def choice(options: Sequence[Any], value: Any = None, label: str = "") -> ipw.Widget:
