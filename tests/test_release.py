@@ -81,6 +81,7 @@ def test_nbgrader_makes_the_same_copy_and_grades_it(made, tmp_path):
     (course / "source").mkdir(parents=True)
     shutil.copy(made[0] / "instructor" / "nbgrader_config.py", course)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])  # nbgrader calls alembic by its name
 
     def nbgrader(*arguments):
         command = [sys.executable, "-m", "nbgrader", *arguments]
