@@ -91,7 +91,7 @@ plt.show()
 #
 # So why is this not the end? One could put a Gaussian on every training point. In two dimensions one may; in the 196 of a small digit, or the 3,072 of a small photograph, the points are so far apart that nothing lies between them. We need *flexible* densities with few parameters, and a flexible function is easily had, from a network. But an arbitrary positive function $f(x)$ is a density only after division by $\int f$, and that integral over 3,072 dimensions nobody can do. And even if we could, how would you draw from it?
 #
-# **Each family is one trick to get around that integral.** All that follow have about 30,000 weights (on the line 6,000) of the same kind of network, see the same batches in the same order, and train for a number of steps in proportion to what 12 seconds of one core bought each of them, where we measured it.
+# **Each family is one trick to get around that integral.** (The cells that train work for five to twenty seconds on a free core; as long as `[*]` stands beside one, it is at work.) All that follow have about 30,000 weights (on the line 6,000) of the same kind of network, see the same batches in the same order, and train for a number of steps in proportion to what 12 seconds of one core bought each of them, where we measured it.
 
 # %%
 found = measured("families")
@@ -448,7 +448,7 @@ family_explorer(found)
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: bend a Gaussian yourself
 # $z\sim\mathcal N(0,1)$, $x=e^z$. Write $\log p(x)$ for an array of $x>0$. (Which of the two directions is $f$? See section 2.)

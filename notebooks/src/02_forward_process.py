@@ -345,6 +345,8 @@ assert cost["right: sqrt(beta) * normal"] < 1e-4 and min(cost["forgotten root: b
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
+#
 # ### Exercise 1: the table
 #
 # From the betas of $t=1..T$ make the table `alpha_bar` of length $T+1$ (entry 0 is data).

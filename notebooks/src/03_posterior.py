@@ -356,6 +356,8 @@ assert np.all(np.diff(free) > 0) and np.all(free <= shared * (1 + 1e-9))
 #
 # ## Exercises
 #
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
+#
 # ### Exercise 1: a longer step back
 #
 # Derive the variance of $q(x_s\mid x_t,x_0)$ for any $s<t$ and return it for the pairs $(t-2,\,t)$. (A sampler that skips steps

@@ -554,7 +554,7 @@ controls.error.value, controls.T.value, controls.kind.value, controls.variance.v
 # %% [markdown]
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the weight of a step
 # DDPM trains on $\|\epsilon-\epsilon_\theta\|^2$. Since $x_0-\hat x_0 = -\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}\,(\epsilon-\epsilon_\theta)$, rewrite the boxed identity as

@@ -566,7 +566,7 @@ plt.show()
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the weight of $v$, and min-SNR for a $v$ network
 # (a) $\|v-\hat v\|^2$ is how many times $\|\epsilon-\hat\epsilon\|^2$? Return the factor for $t=1..T$. (b) You train a $v$ network with the loss $\|v-\hat v\|^2$ and want the min-SNR price $\min(\mathrm{SNR},5)\,\|x_0-\hat x_0\|^2$. By which factor must you multiply your loss at each $t$? (Both are arrays of $T$ numbers; `schedule.snr(t)` takes `t = np.arange(1, schedule.T + 1)`.)

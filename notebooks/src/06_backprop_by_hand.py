@@ -444,7 +444,7 @@ for name, x in {**samples, "untrained": untrained}.items():
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the time embedding's gradient
 # Complete section 6. Given are $g_{z_1},g_{z_2},g_{z_3}$ (`g_z[1]`, ..., each (20, 8)), the parameters `p`, and `kept` with `kept.features` $=f$, `kept.z_time` $=fW_{\rm time}+b_{\rm time}$ and `kept.e`. Return the gradient at `W_time`, (16, 8).

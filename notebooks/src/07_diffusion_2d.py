@@ -342,7 +342,7 @@ for name, meaning in sorted(DIAGNOSES.items()):
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: name the bugs
 # Fill in one of the five names for each patient, for example `"schedule"`. The check tells you which finding speaks against a wrong diagnosis.

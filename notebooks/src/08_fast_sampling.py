@@ -566,7 +566,7 @@ explorer
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: how much noise
 # DDIM's $\eta$ for a pair of times: $\sigma^2=\eta^2\,\tilde\beta(s,t)$, with $\tilde\beta(s,t)=\frac{1-\bar\alpha_s}{1-\bar\alpha_t}\big(1-\frac{\bar\alpha_t}{\bar\alpha_s}\big)$. Return the *standard deviation* $\sigma$ of the new noise for a list of steps (arrays `s` and `t`), from `schedule.alpha_bar`.

@@ -559,7 +559,7 @@ assert few["A", 10]["carried"][0] > few["A", 10]["best"][0] + 0.03 and min(few["
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the best $v$ for your data
 # Given `mmse` (entry $t$ for time $t$, $t=0..T$) return $v_t^*$ for $t=2..T$, with `t = np.arange(2, schedule.T + 1)`, `posterior_variance(schedule, t - 1, t)` and `schedule.beta[t]`.

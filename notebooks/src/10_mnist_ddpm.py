@@ -436,7 +436,7 @@ for name in ("mnist-ddpm", "mnist-learned-variance"):
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: where the weights sit
 #

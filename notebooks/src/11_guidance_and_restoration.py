@@ -593,7 +593,7 @@ print(f"length of the middle, relative to a start: straight {paths[4].norm() / z
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the right answer, in general
 # $(a,b)$ has means $m_a=1$, $m_b=-2$, standard deviations $2$ and $0.5$, correlation $0.6$. Return the mean and the variance of $b$ given $a=3$.

@@ -375,7 +375,7 @@ assert half["f = 8"] < half["f = 4"] and all(c > 0.9 for c in (coherent["f = 4"]
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the size of a latent
 # Pictures of $256\times256\times3$, $f=8$, $c=4$ (Stable Diffusion's numbers for half its size). How many numbers has a latent, and how many times fewer is that than the picture? Return both, in this order.

@@ -306,7 +306,7 @@ print(f"read as what was asked for: {right.double().mean():.0%} of these 50; rea
 #
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the number that is forgotten
 # `z` came out of the sampler, `s` is the scale of the latent space ($z_0=s\,\mathcal E(x)$). What does the decoder get?

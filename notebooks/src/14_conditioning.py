@@ -360,7 +360,7 @@ caption_explorer(denoiser, space, judge)
 # %% [markdown]
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: the mask
 # Sentences of different lengths share a batch. Write attention for *one* question `q` (d,), keys `k` (M, d), values `v` (M, e) and a mask (M,), True where there is a word. NumPy; padding must have no influence at all.

@@ -345,7 +345,7 @@ map_painter(denoiser, space, judge)
 # %% [markdown]
 # ## Exercises
 #
-# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell.
+# Replace the `...` and run both cells; the check says what is wrong, not only that something is. After a restart, first Run > Run All Above Selected Cell. A cell that ends in red has defined nothing: the check then still judges what was there before.
 #
 # ### Exercise 1: how many calls
 # A canvas of $H\times L$ latents, windows of $n\times n$ at every multiple of a stride $s$, the last at the border. How many windows are denoised at each step? `my_windows(H, L, n, s)`.
